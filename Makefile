@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# `make help` lists the targets. Every variable can be set on the command line.
+VERSION    ?= 0.1.0
+O          ?= build
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+CC         ?= cc
+CXX        ?= c++
+CLANG      ?= clang
+STRIP      ?= llvm-strip
+BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+WERROR     ?= -Werror
+SANITIZE   ?=
+V          ?= 0
+
+ifeq ($(V),0)
+Q = @
+say = @printf '  %-8s %s\n' $(1) $(2)
+else
+Q =
+say = @:
+endif
+
+LIBS       := libbpf libsystemd json-c smartcols
+PC_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null)
+PC_LIBS    := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -linih
+HARDEN     := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
+CFLAGS     ?= -O2 -g
+override CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wno-missing-field-initializers $(WERROR) \
+	-D_GNU_SOURCE -DFL_VERSION='"$(VERSION)"' -Iinclude -Iuser/common -Iuser/fastlod -I$(O)/bpf -MMD -MP $(PC_CFLAGS)
+ifeq ($(SANITIZE),)
+override CFLAGS += $(HARDEN)
+override LDFLAGS += -pie -Wl,-z,relro,-z,now
+else
+override CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=$(SANITIZE)
+endif
+ARCH       := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+BPF_CFLAGS ?= -O2 -g
+override BPF_CFLAGS += -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unused-parameter $(WERROR) \
+	-Iinclude -Ivmlinux -Ibpf -MMD -MP
+
+# maps first: libbpf 1.1's linker gives a map the offset 0 when its first mention is an extern
+BPF_SRC    := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c,$(wildcard bpf/*.bpf.c))
+BPF_OBJ    := $(BPF_SRC:%.bpf.c=$(O)/%.bpf.o)
+SKEL       := $(O)/bpf/fastlo.skel.h
+obj         = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
+COMMON     := $(call obj,user/common)
+DAEMON     := $(call obj,user/fastlod)
+CTL        := $(call obj,user/fastloctl)
+DAEMON_LIB := $(filter-out $(O)/user/fastlod/main.o,$(DAEMON))
+CTL_LIB    := $(filter-out $(O)/user/fastloctl/main.o,$(CTL))
+UNIT       := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+TLIB       := $(call obj,tests/lib)
+INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
+TOOLS      := $(patsubst %.c,$(O)/%,$(wildcard tests/torture/*.c tests/bench/*.c))
+EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
+PRELOAD    := $(O)/libfastlo-preload.so
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps check check-unit check-integration torture bench demo clean install help tests
+
+all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) ## build everything but the tests
+
+$(O)/%.bpf.o: %.bpf.c Makefile
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	$(Q)$(STRIP) -g $@
+
+$(O)/bpf/fastlo.linked.o: $(BPF_OBJ)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(SKEL): $(O)/bpf/fastlo.linked.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name fastlo_bpf > $@
+
+$(DAEMON): | $(SKEL)
+$(O)/user/fastlod/%.o: user/fastlod/%.c Makefile
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+
+$(O)/%.o: %.c Makefile
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -Itests/lib -Ibpf -c $< -o $@
+
+$(O)/fastlod: $(DAEMON) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS)
+
+$(O)/fastloctl: $(CTL) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS)
+
+$(PRELOAD): user/preload/preload.c Makefile
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl
+
+$(O)/docs/examples/%: docs/examples/%.c Makefile
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
+
+$(O)/docs/examples/%: docs/examples/%.cc Makefile
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++11 -Wall -Wextra $(WERROR) -Iinclude $< -o $@
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(DAEMON_LIB) $(CTL_LIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka
+
+$(O)/tests/integration/%: $(O)/tests/integration/%.o $(TLIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
+
+$(O)/tests/torture/%: $(O)/tests/torture/%.o $(TLIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
+
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(TLIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread -lm
+
+tests: $(UNIT) $(INTEG) $(TOOLS) ## build the tests
+
+deps: ## install what the build and the tests need (Debian, root)
+	$(Q)dist/deps.sh
+
+check: all tests ## run every test (root; STRICT=1 makes a skip a failure)
+	$(Q)O=$(O) tests/run.sh unit integration torture
+
+check-unit: all tests ## the tests that need no root
+	$(Q)O=$(O) tests/run.sh unit
+
+check-integration: all tests ## the tests on the running kernel (root)
+	$(Q)O=$(O) tests/run.sh integration
+
+torture: all tests ## 10 GB of verified streams (root)
+	$(Q)O=$(O) tests/run.sh torture
+
+bench: all tests ## plain TCP against fastlo in one run (root)
+	$(Q)O=$(O) tests/run.sh bench
+
+demo: all ## redis with and without fastlo (root)
+	$(Q)O=$(O) dist/demo.sh
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(O)/fastlod $(DESTDIR)$(PREFIX)/sbin/fastlod
+	install -D -m 755 $(O)/fastloctl $(DESTDIR)$(PREFIX)/bin/fastloctl
+	install -D -m 755 $(PRELOAD) $(DESTDIR)$(PREFIX)/lib/libfastlo-preload.so
+	install -d $(DESTDIR)$(PREFIX)/include/fastlo
+	install -m 644 include/fastlo/fastlo.h include/fastlo/reason.def $(DESTDIR)$(PREFIX)/include/fastlo
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -D -m 644 dist/fastlo.conf $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' dist/systemd/fastlod.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/fastlod.service
+
+clean: ## remove what was built
+	rm -rf $(O)
+
+help: ## this list
+	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 24
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

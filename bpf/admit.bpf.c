@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * New connections: opted-in ends are registered and paired when established, eager ones are admitted at
+ * once. A socket that did not opt in costs one load here, and nothing after.
+ */
+#include "register.h"
+
+/* Admits the socket of this callback; its peer may still be missing. */
+fl_func void fl_admit_now(struct bpf_sock_ops *ops, struct fl_sk *st)
+{
+	__u32 index = st->slot - 1, which = st->side & 1, key = index * 2 + which;
+	struct fl_slot *slot = fl_slot_at(index);
+	long err;
+
+	if (!slot)
+		return;
+	err = bpf_sock_map_update(ops, &fl_sock, &key, BPF_ANY);
+	if (err) {
+		fl_stop(index, slot, err == -EBUSY ? FL_R_PSOCK_BUSY : FL_R_ADMIT_FAILED);
+		return;
+	}
+	__sync_fetch_and_or(&slot->side[which].flags, FL_F_ADMITTED);
+	fl_total_add(FL_T_ADMITTED, 1);
+	if (slot->state == FL_HALF)
+		fl_emit(FL_EV_HALF, index, slot);
+}
+
+/* Is it opted in, by itself or by a policy? Returns its storage with flags set, or NULL. */
+fl_func struct fl_sk *fl_opted_in(struct bpf_sock_ops *ops, struct tcp_sock *tp, bool active)
+{
+	struct fl_sk *st = bpf_sk_storage_get(&fl_sk, tp, NULL, 0);
+	__u32 flags = 0;
+	__u16 port;
+
+	if (st && st->slot) {
+		struct fl_slot *slot = fl_slot_at(st->slot - 1);
+
+		/* connect(AF_UNSPEC) and connect again: the old pair ends here. A child only copied the number. */
+		if (active && slot)
+			fl_end(st->slot - 1, slot, st->side, NULL);
+		st->slot = 0;
+	}
+	if (st && (st->flags & FL_F_SOCKET))
+		return st;
+	if (!fl_ctl.shapes)
+		return NULL;
+	port = active ? bpf_ntohs(FL_SKC(tp).skc_dport) : FL_SKC(tp).skc_num;
+	if (!fl_policy_find(tp, port, &flags)) {
+		if (st)
+			st->flags = 0;
+		return NULL;
+	}
+	if (!st)
+		st = bpf_sk_storage_get(&fl_sk, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (st)
+		st->flags = flags;
+	return st;
+}
+
+SEC("sockops")
+int fl_sockops(struct bpf_sock_ops *ops)
+{
+	bool active = ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB;
+	struct fl_who who = {};
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	struct fl_slot *slot;
+	struct fl_sk *st;
+
+	if (!active && ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return 1;
+	sk = ops->sk;
+	if (!sk)
+		return 1;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 1;
+	if (!fl_ctl.shapes && !FL_SK(tp).sk_bpf_storage)
+		return 1;
+	st = fl_opted_in(ops, tp, active);
+	if (!st)
+		return 1;
+	if (!fl_is_local(tp))
+		st->refused = FL_R_NOT_LOCAL;
+	else if (fl_is_mptcp(tp))
+		st->refused = FL_R_MPTCP;
+	else {
+		who.tp = tp;
+		who.cookie = bpf_get_socket_cookie(ops);
+		who.server = !active;
+		/* Another thread may sit in a receive since before connect() came through. */
+		who.flags = st->flags | (active ? FL_F_LATE : 0);
+		st->refused = fl_register(&who, st);
+	}
+	if (st->refused) {
+		fl_count(st->refused);
+		return 1;
+	}
+	if ((st->flags & FL_F_EAGER) && fl_ctl.mode == FL_MODE_RUN)
+		fl_admit_now(ops, st);
+	slot = fl_slot_at(st->slot - 1);
+	if (slot)
+		fl_consider(st->slot - 1, slot);
+	return 1;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The observer: every completed receive of an opted-in socket, by whichever back end the kernel allows,
+ * and the end of a socket's life. A socket that did not opt in is told by two direct loads, before any
+ * helper is called.
+ */
+#include "pair.h"
+
+/* struct msghdr is read here only */
+struct msghdr {
+	unsigned int msg_flags;
+} __attribute__((preserve_access_index));
+
+fl_inline bool fl_stranger(struct sock *sk)
+{
+	return sk->sk_protocol != IPPROTO_TCP || !sk->sk_bpf_storage;
+}
+
+fl_inline struct fl_slot *fl_slot_of(struct sock *sk, __u32 *index, __u32 *side)
+{
+	struct fl_sk *st = bpf_sk_storage_get(&fl_sk, sk, NULL, 0);
+
+	if (!st || !st->slot)
+		return NULL;
+	*index = st->slot - 1;
+	*side = st->side & 1;
+	return fl_slot_at(*index);
+}
+
+fl_func void fl_received(struct sock *sk, int ret, int flags)
+{
+	__u32 index, which, habits = 0, tgid, reads;
+	struct fl_slot *slot;
+	struct fl_side *side;
+
+	slot = fl_slot_of(sk, &index, &which);
+	if (!slot || (flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		return;
+	side = &slot->side[which & 1];
+	if (!(flags & MSG_DONTWAIT))
+		habits |= FL_HABIT_BLOCKING;
+	if (flags & MSG_WAITALL)
+		habits |= FL_HABIT_WAITALL;
+	if (flags & MSG_TRUNC)
+		habits |= FL_HABIT_TRUNC;
+	if (flags & MSG_OOB)
+		habits |= FL_HABIT_OOB;
+	if (ret > 0 && !(flags & MSG_OOB)) {
+		if (side->flags & FL_F_UNBASED) {
+			/* Adopted while open: this receive, the first seen, has everything up to copied_seq. */
+			struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+			if (!tp)
+				return;
+			side->base = tp->copied_seq;
+			side->rx.returned = 0;
+			__sync_fetch_and_and(&side->flags, ~FL_F_UNBASED);
+		} else {
+			__sync_fetch_and_add(&side->rx.returned, ret);
+		}
+		reads = __sync_fetch_and_add(&side->rx.reads, 1) + 1;
+		tgid = bpf_get_current_pid_tgid() >> 32;
+		if (side->rx.tgid != tgid)
+			side->rx.tgid = tgid;
+		if (slot->state == FL_OBSERVE && reads >= fl_ctl.observe_reads)
+			fl_consider(index, slot);
+	}
+	if (habits & ~side->rx.habits) {
+		__sync_fetch_and_or(&side->rx.habits, habits);
+		fl_consider(index, slot);
+	}
+}
+
+/* Linux 6.3: after every receive of every socket, blocking or not, io_uring too. */
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(fl_recv_tp, struct sock *sk, int ret, int flags)
+{
+	if (!fl_stranger(sk))
+		fl_received(sk, ret, flags);
+	return 0;
+}
+
+/* Where the kernel has trampolines: one level above tcp_recvmsg and tcp_bpf_recvmsg, so that the one
+ * calling the other is not counted twice. */
+SEC("fexit/inet_recvmsg")
+int BPF_PROG(fl_recv4, struct socket *sock, struct msghdr *msg, __u64 size, int flags, int ret)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && !fl_stranger(sk))
+		fl_received(sk, ret, flags);
+	return 0;
+}
+
+SEC("fexit/inet6_recvmsg")
+int BPF_PROG(fl_recv6, struct socket *sock, struct msghdr *msg, __u64 size, int flags, int ret)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && !fl_stranger(sk))
+		fl_received(sk, ret, flags);
+	return 0;
+}
+
+/* With trampolines no look at registers is needed, and io_uring's MSG_OOB is seen too. */
+SEC("fentry/tcp_bpf_sendmsg")
+int BPF_PROG(fl_send, struct sock *sk, struct msghdr *msg)
+{
+	__u32 index, which;
+	struct fl_slot *slot;
+
+	if (!(msg->msg_flags & MSG_OOB) || fl_stranger(sk))
+		return 0;
+	slot = fl_slot_of(sk, &index, &which);
+	if (slot)
+		fl_stop(index, slot, FL_R_MSG_OOB);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(fl_destroy, struct sock *sk)
+{
+	__u32 index, which;
+	struct fl_slot *slot;
+
+	if (fl_stranger(sk))
+		return 0;
+	slot = fl_slot_of(sk, &index, &which);
+	if (slot)
+		fl_end(index, slot, which, bpf_skc_to_tcp_sock(sk));
+	return 0;
+}
+
+/* Path globs of policies are resolved by fastlod: tell it when the tree changes. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(fl_cg_mkdir, struct cgroup *cgrp)
+{
+	fl_emit(FL_EV_CGROUP, 0, NULL);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(fl_cg_rmdir, struct cgroup *cgrp)
+{
+	fl_emit(FL_EV_CGROUP, 0, NULL);
+	return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Entering an opted-in, established socket into the table: matching policies, taking a slot, finding
+ * the other end by key. Used by sockops (new connections) and adoption (open ones).
+ */
+#ifndef FL_REGISTER_H
+#define FL_REGISTER_H
+
+#include "pair.h"
+
+struct fl_who {
+	struct tcp_sock *tp;
+	__u64 cookie;
+	__u32 flags;  /* FL_F_*: of the opt-in, and LATE, UNBASED */
+	__u32 server; /* it is the side that listened; 2: not known */
+};
+
+/* The cgroup of the socket and its ancestors, deepest first; at one depth the narrower selector wins. */
+fl_func bool fl_policy_find(struct tcp_sock *tp, __u16 port, __u32 *flags)
+{
+	struct cgroup *cg = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
+	__u32 uid = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_uid.val);
+	__u32 shapes = fl_ctl.shapes;
+	struct fl_policy_key key = {};
+	struct fl_policy *p;
+
+	for (int depth = 0; depth <= FL_CGROUP_DEPTH; depth++) {
+		__u32 with_cgroup = cg && depth < FL_CGROUP_DEPTH ? FL_SHAPE_CGROUP : 0;
+
+		key.cgroup = with_cgroup ? BPF_CORE_READ(cg, kn, id) : 0;
+		for (int low = 3; low >= 0; low--) {
+			key.shape = with_cgroup | low;
+			if (!(shapes & (1U << key.shape)) || !key.shape)
+				continue;
+			key.port = low & FL_SHAPE_PORT ? port : 0;
+			key.uid = low & FL_SHAPE_UID ? uid : 0;
+			p = bpf_map_lookup_elem(&fl_policy, &key);
+			if (p) {
+				*flags = FL_F_POLICY | (p->flags & (FL_F_EAGER | FL_F_BLOCKING));
+				return true;
+			}
+		}
+		if (!with_cgroup)
+			break;
+		/* `self` is the first member of struct cgroup */
+		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	}
+	return false;
+}
+
+fl_func void fl_fill(struct fl_side *side, struct fl_who *who)
+{
+	struct tcp_sock *tp = who->tp;
+
+	side->sk = (__u64)tp;
+	side->cookie = who->cookie;
+	side->cgroup = fl_cgroup_id(tp);
+	side->uid = FL_SK(tp).sk_uid.val;
+	side->base = tp->copied_seq;
+	side->reads_at_admit = 0;
+	__builtin_memset(&side->tx, 0, sizeof(side->tx));
+	__builtin_memset(&side->rx, 0, sizeof(side->rx));
+	/* an atomic exchange orders all of the above before PRESENT */
+	__sync_lock_test_and_set(&side->flags, who->flags | FL_F_PRESENT);
+}
+
+fl_func struct fl_slot *fl_alloc(__u32 *ret_index)
+{
+	struct fl_slot *slot;
+	__u32 index;
+
+	if (bpf_map_pop_elem(&fl_free, &index)) {
+		index = __sync_fetch_and_add(&fl_ctl.fresh, 1);
+		slot = fl_slot_at(index);
+		if (!slot) {
+			__sync_fetch_and_add(&fl_ctl.fresh, -1);
+			return NULL;
+		}
+	} else {
+		slot = fl_slot_at(index);
+		if (!slot)
+			return NULL;
+	}
+	slot->stop = FL_R_NONE;
+	slot->dead = 0;
+	slot->side[0].flags = 0;
+	slot->side[1].flags = 0;
+	slot->side[0].cookie = 0;
+	slot->side[1].cookie = 0;
+	slot->side[0].rx.tgid = 0;
+	slot->side[1].rx.tgid = 0;
+	slot->id = __sync_fetch_and_add(&fl_ctl.ids, 1) + 1;
+	slot->born = bpf_ktime_get_ns();
+	*ret_index = index;
+	return slot;
+}
+
+fl_func bool fl_join(struct fl_key *key, __u32 index, __u32 side, struct fl_who *who)
+{
+	struct fl_slot *slot = fl_slot_at(index);
+
+	/* The same end again: a stale entry, its socket not destroyed yet. */
+	if (!slot || (slot->side[side & 1].flags & FL_F_PRESENT))
+		return false;
+	if (!fl_move(slot, FL_HALF, FL_OBSERVE))
+		return false;
+	fl_fill(&slot->side[side & 1], who);
+	bpf_map_delete_elem(&fl_pending, key);
+	fl_total_add(FL_T_PAIRS, 1);
+	return true;
+}
+
+/* On success st->slot and st->side say where; otherwise the reason is returned and st->slot is 0. */
+fl_func __u32 fl_register(struct fl_who *who, struct fl_sk *st)
+{
+	struct fl_addr local, remote;
+	struct fl_slot *slot;
+	struct fl_key key;
+	__u32 index, *pending;
+	int side;
+
+	fl_addrs(who->tp, &local, &remote);
+	side = fl_key_make(&key, who->tp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie, &local,
+			   &remote);
+	if (side < 0)
+		return FL_R_SELF_CONNECT;
+	pending = bpf_map_lookup_elem(&fl_pending, &key);
+	if (pending) {
+		index = *pending;
+		if (fl_join(&key, index, side, who))
+			goto out;
+	}
+	slot = fl_alloc(&index);
+	if (!slot)
+		return FL_R_TABLE_FULL;
+	slot->netns = key.netns;
+	__builtin_memcpy(slot->addr, key.addr, sizeof(slot->addr));
+	slot->port[0] = key.port[0];
+	slot->port[1] = key.port[1];
+	slot->server = who->server == 2 ? 2 : who->server ? side : !side;
+	fl_fill(&slot->side[side & 1], who);
+	__sync_lock_test_and_set(&slot->state, FL_HALF);
+	if (bpf_map_update_elem(&fl_pending, &key, &index, BPF_ANY)) {
+		slot->state = FL_FREE;
+		fl_give_back(index, slot);
+		return FL_R_TABLE_FULL;
+	}
+out:
+	st->side = side;
+	st->slot = index + 1;
+	return FL_R_NONE;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Reading sockets. Two kinds of pointer: the program's own socket (a BTF pointer, loaded directly), and
+ * one remembered in a slot, which may be stale: its cookie is compared before anything else is believed,
+ * and a load from freed memory is harmless (exception table, or bpf_probe_read_kernel before Linux 6.2).
+ */
+#ifndef FL_SOCK_H
+#define FL_SOCK_H
+
+#include "maps.h"
+#include "key.h"
+#include <bpf/bpf_endian.h>
+
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+#define IFF_LOOPBACK (1U << 3)
+#define MSG_OOB 1
+#define MSG_PEEK 2
+#define MSG_TRUNC 0x20
+#define MSG_DONTWAIT 0x40
+#define MSG_WAITALL 0x100
+#define MSG_ERRQUEUE 0x2000
+
+#define E2BIG 7
+#define EBUSY 16
+#define EEXIST 17
+#define EINVAL 22
+#define ENOPROTOOPT 92
+#define EOPNOTSUPP 95
+#define EISCONN 106
+
+extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
+
+/* Any kernel pointer, readable field by field with FL_READ. */
+#define FL_CAST(addr, type)                                                                              \
+	(fl_has_cast ? (type *)bpf_rdonly_cast((void *)(addr), bpf_core_type_id_kernel(type))             \
+		     : (type *)(addr))
+
+/* One load where the kernel can cast, one probe read where it cannot; the other branch is pruned. */
+#define FL_READ(p, field)                                                                                \
+	({                                                                                                \
+		typeof((p)->field) __v;                                                                   \
+		if (fl_has_cast)                                                                          \
+			__v = (p)->field;                                                                 \
+		else                                                                                      \
+			bpf_core_read(&__v, sizeof(__v), &(p)->field);                                    \
+		__v;                                                                                      \
+	})
+#define FL_READ_BIT(p, field)                                                                            \
+	(fl_has_cast ? BPF_CORE_READ_BITFIELD(p, field) : BPF_CORE_READ_BITFIELD_PROBED(p, field))
+
+/* Out of line: not every object that includes a header calls everything in it. */
+#define fl_func static __noinline __attribute__((unused))
+
+#define FL_SK(tp) ((tp)->inet_conn.icsk_inet.sk)
+#define FL_SKC(tp) (FL_SK(tp).__sk_common)
+
+fl_inline void fl_count(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&fl_reasons, &reason);
+
+	if (n)
+		(*n)++;
+}
+
+fl_inline void fl_total_add(__u32 what, __u64 value)
+{
+	__u64 *n = bpf_map_lookup_elem(&fl_totals, &what);
+
+	if (n)
+		*n += value;
+}
+
+/* Routed over a loopback device: true for 127/8, ::1 and the host's own addresses alike. */
+fl_inline bool fl_is_local(struct tcp_sock *tp)
+{
+	struct dst_entry *dst = FL_SK(tp).sk_dst_cache;
+
+	return dst && dst->dev && (dst->dev->flags & IFF_LOOPBACK);
+}
+
+fl_inline bool fl_is_mptcp(struct tcp_sock *tp)
+{
+	return bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp;
+}
+
+/* skc_num is host order, skc_dport network order: made equal here only. */
+fl_inline void fl_addrs(struct tcp_sock *tp, struct fl_addr *local, struct fl_addr *remote)
+{
+	__u16 lport = FL_SKC(tp).skc_num, rport = bpf_ntohs(FL_SKC(tp).skc_dport);
+
+	if (FL_SKC(tp).skc_family == AF_INET) {
+		fl_addr_v4(local, FL_SKC(tp).skc_rcv_saddr, lport);
+		fl_addr_v4(remote, FL_SKC(tp).skc_daddr, rport);
+		return;
+	}
+	for (int i = 0; i < 4; i++) {
+		local->word[i] = FL_SKC(tp).skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+		remote->word[i] = FL_SKC(tp).skc_v6_daddr.in6_u.u6_addr32[i];
+	}
+	local->port = lport;
+	remote->port = rport;
+}
+
+fl_inline __u64 fl_cgroup_id(struct tcp_sock *tp)
+{
+	struct cgroup *cg = FL_SK(tp).sk_cgrp_data.cgroup;
+
+	return cg && cg->kn ? cg->kn->id : 0;
+}
+
+/* Bytes sent over TCP since the connection began, without SYN, FIN and retransmissions. */
+fl_inline __u64 fl_tcp_bytes(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+}
+
+/* The live socket of a side, or NULL when it is gone. For paths that are not hot. */
+fl_inline struct tcp_sock *fl_live(struct fl_side *side)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)side->sk;
+
+	if (!side->cookie || BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) !=
+				     (__s64)side->cookie)
+		return NULL;
+	return tp;
+}
+
+#endif

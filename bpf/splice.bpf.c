@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The hot path: one verdict per message, under the sender's socket lock. Only two outcomes: redirect into
+ * the peer's ingress_msg, or SK_PASS with a reason. The redirect helper's own return value never leaves
+ * here: a miss is SK_DROP, and the application would get EACCES.
+ */
+#include "yield.h"
+
+/* May the direction A -> B carry this message past TCP? */
+fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a, struct fl_side *b,
+			   struct tcp_sock *ta, __u32 size)
+{
+	struct tcp_sock *tb;
+	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, limit;
+
+	if (slot->stop)
+		return slot->stop;
+	if (fl_ctl.mode != FL_MODE_RUN)
+		return FL_R_DRAINING;
+	if (!(flags & FL_F_PRESENT))
+		return FL_R_PEER_NOT_OPTED_IN;
+	if (!(flags & FL_F_ADMITTED))
+		return FL_R_OBSERVING;
+	tb = FL_CAST(b->sk, struct tcp_sock);
+	if (!b->cookie ||
+	    FL_READ(tb, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) != (__s64)b->cookie)
+		return FL_R_PEER_GONE;
+
+	/* rule 1 first: it is what most often says no, and it costs one load */
+	if (!fl_drained(ta->write_seq, FL_READ(tb, copied_seq)))
+		return FL_R_NOT_DRAINED;
+	if (!a->tx.engaged) {
+		if (flags & FL_F_UNBASED)
+			return FL_R_NO_READ_YET;
+		if ((flags & FL_F_LATE) && b->rx.reads == b->reads_at_admit)
+			return FL_R_NO_READ_YET;
+		if (!fl_handed_over(ta->write_seq, b->base, spliced, (__u32)b->rx.returned))
+			return FL_R_NOT_HANDED_OVER;
+		/* every message was returned: nothing is unread */
+		a->tx.freed_msgs = (__u32)a->tx.spliced_msgs;
+		a->tx.mark_msgs = a->tx.freed_msgs;
+		a->tx.mark_pos = (__u32)b->rx.returned;
+		a->tx.tgid = bpf_get_current_pid_tgid() >> 32;
+	}
+	reason = fl_yield_receiver(tb);
+	if (!reason)
+		reason = fl_yield_sender(ta);
+	if (!reason)
+		reason = fl_yield_filters(ta, tb);
+	if (!reason && fl_oob_by_regs) {
+		reason = fl_yield_caller();
+		if (reason == FL_R_MSG_OOB)
+			fl_stop(index, slot, reason);
+	}
+	if (reason)
+		return reason;
+
+	rcvbuf = FL_READ(tb, inet_conn.icsk_inet.sk.sk_rcvbuf);
+	if (!fl_fits(size, rcvbuf, FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter)))
+		return FL_R_RCVBUF;
+	limit = fl_backlog_limit(rcvbuf);
+	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {
+		struct fl_backlog bl = { a->tx.mark_pos, a->tx.mark_msgs, a->tx.freed_msgs };
+		bool ok = fl_backlog_ok(&bl, (__u32)a->tx.spliced_msgs, ta->write_seq - b->base + spliced,
+					(__u32)b->rx.returned, limit);
+
+		a->tx.mark_pos = bl.mark_pos;
+		a->tx.mark_msgs = bl.mark_msgs;
+		a->tx.freed_msgs = bl.freed_msgs;
+		if (!ok)
+			return FL_R_BACKLOG;
+	}
+	return FL_R_NONE;
+}
+
+SEC("sk_msg")
+int fl_splice(struct sk_msg_md *msg)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct fl_side *a, *b;
+	struct fl_slot *slot;
+	struct tcp_sock *tp;
+	struct fl_sk *st;
+	__u32 index, side, key, reason;
+
+	if (!sk)
+		return SK_PASS;
+	st = bpf_sk_storage_get(&fl_sk, sk, NULL, 0);
+	if (!st || !st->slot)
+		return SK_PASS;
+	index = st->slot - 1;
+	slot = bpf_map_lookup_elem(&fl_slots, &index);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!slot || !tp)
+		return SK_PASS;
+	side = st->side & 1;
+	if (side) {
+		a = &slot->side[1];
+		b = &slot->side[0];
+	} else {
+		a = &slot->side[0];
+		b = &slot->side[1];
+	}
+	reason = fl_verdict(index, slot, a, b, tp, msg->size);
+	if (!reason) {
+		key = index * 2 + !side;
+		if (bpf_msg_redirect_map(msg, &fl_sock, key, BPF_F_INGRESS) == SK_PASS) {
+			a->tx.spliced_bytes += msg->size;
+			a->tx.spliced_msgs++;
+			a->tx.engaged = 1;
+			return SK_PASS;
+		}
+		reason = FL_R_REDIRECT_MISS;
+	}
+	a->tx.engaged = 0;
+	a->tx.reason = reason;
+	a->tx.yielded_msgs++;
+	a->tx.yielded_bytes += msg->size;
+	fl_count(reason);
+	return SK_PASS;
+}
+
+/*
+ * What a socket keeps for as long as it is in the sockmap (psock -> program -> map is a cycle): nothing
+ * but a jump, so that new code, or none, reaches open connections.
+ */
+SEC("sk_msg")
+int fl_stub(struct sk_msg_md *msg)
+{
+	bpf_tail_call(msg, &fl_progs, 0);
+	return SK_PASS;
+}

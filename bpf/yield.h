@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What makes a message go over TCP although both ends are admitted, read from live kernel state, so
+ * that it follows every change at once. Each returns an fl_reason, FL_R_NONE to go on.
+ */
+#ifndef FL_YIELD_H
+#define FL_YIELD_H
+
+#include "pair.h"
+
+#define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9) /* hardware, software, sched, ack */
+#define SOF_TIMESTAMPING_RX (1U << 2 | 1U << 3)
+#define TS_COMPAT 2
+
+/* A receive that must look at TCP's own queue, or report what only an skb carries. */
+fl_inline __u32 fl_yield_receiver(struct tcp_sock *b)
+{
+	unsigned long flags;
+
+	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_filter))
+		return FL_R_SOCKET_FILTER;
+	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_rcvlowat) > 1)
+		return FL_R_RCVLOWAT;
+	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_peek_off) >= 0)
+		return FL_R_PEEK_OFF;
+	if (FL_READ_BIT(b, recvmsg_inq))
+		return FL_R_TCP_INQ;
+	if (FL_READ(b, inet_conn.icsk_ulp_ops))
+		return FL_R_ULP;
+	flags = FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_flags);
+	if (flags & (1UL << bpf_core_enum_value(enum sock_flags, SOCK_RCVTSTAMP) |
+		     1UL << bpf_core_enum_value(enum sock_flags, SOCK_TIMESTAMPING_RX_SOFTWARE)))
+		return FL_R_RX_TIMESTAMP;
+	return FL_R_NONE;
+}
+
+fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
+{
+	if (FL_SKC(a).skc_flags & (1UL << bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY)))
+		return FL_R_ZEROCOPY;
+	if (FL_SK(a).sk_tsflags & SOF_TIMESTAMPING_TX)
+		return FL_R_TX_TIMESTAMP;
+	if (FL_SK(a).sk_max_pacing_rate != ~0UL)
+		return FL_R_PACING;
+	if (a->inet_conn.icsk_ulp_ops)
+		return FL_R_ULP;
+	if (BPF_CORE_READ_BITFIELD(a, repair))
+		return FL_R_TCP_REPAIR;
+	return FL_R_NONE;
+}
+
+/* `effective` of a cgroup holds what is attached to its ancestors too. */
+fl_inline bool fl_filtered(struct cgroup *cg)
+{
+	struct bpf_prog_array *in = FL_READ(cg, bpf.effective[CGROUP_INET_INGRESS]);
+	struct bpf_prog_array *out = FL_READ(cg, bpf.effective[CGROUP_INET_EGRESS]);
+
+	return (in && FL_READ(in, items[0].prog)) || (out && FL_READ(out, items[0].prog));
+}
+
+fl_inline __u32 fl_yield_filters(struct tcp_sock *a, struct tcp_sock *b)
+{
+	struct cgroup *ca = FL_SK(a).sk_cgrp_data.cgroup;
+	struct cgroup *cb = FL_READ(b, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
+
+	if ((ca && (BPF_CORE_READ(ca, bpf.effective[CGROUP_INET_INGRESS], items[0].prog) ||
+		    BPF_CORE_READ(ca, bpf.effective[CGROUP_INET_EGRESS], items[0].prog))) ||
+	    (cb && cb != ca && fl_filtered(cb)))
+		return FL_R_CGROUP_FILTER;
+	return FL_R_NONE;
+}
+
+/*
+ * The flags of the send call under way: sk_msg does not carry them, the caller's saved registers do.
+ * FL_R_MSG_OOB, FL_R_UNKNOWN_CALLER or FL_R_NONE.
+ */
+fl_inline __u32 fl_yield_caller(void)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u64 nr = regs->orig_ax, flags = 0;
+
+	if (task->thread_info.status & TS_COMPAT)
+		return FL_R_UNKNOWN_CALLER;
+	if (nr == 44 || nr == 307) /* sendto, sendmmsg */
+		flags = regs->r10;
+	else if (nr == 46) /* sendmsg */
+		flags = regs->dx;
+	return flags & MSG_OOB ? FL_R_MSG_OOB : FL_R_NONE;
+#else
+	return FL_R_UNKNOWN_CALLER;
+#endif
+}
+
+#endif

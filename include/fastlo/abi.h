@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Everything that the BPF programs and user space share. Pinned maps outlive both, so any change of
+ * a layout, of an enum's numbers or of a map's size rule is a new FL_ABI_VERSION.
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; ports are in host order.
+ */
+#ifndef FASTLO_ABI_H
+#define FASTLO_ABI_H
+
+#include "fastlo.h"
+
+#define FL_ABI_VERSION 1
+#define FL_PIN_DIR "/sys/fs/bpf/fastlo"
+#define FL_MAX_PAIRS_DEFAULT 65536
+#define FL_MAX_PAIRS_LIMIT 1048576
+#define FL_CGROUP_DEPTH 16 /* ancestors of a socket's cgroup that policies are looked up for */
+
+enum fl_reason {
+#define FL_REASON(sym, name, text) FL_R_##sym,
+#include "reason.def"
+#undef FL_REASON
+	FL_R_MAX,
+};
+
+/* A pair's life. Only compare-and-swap moves it on, but for FREE -> HALF by the owner of the slot. */
+enum fl_pair_state {
+	FL_FREE = 0,
+	FL_HALF,      /* one end is registered, the pending map knows the slot */
+	FL_OBSERVE,   /* both ends known, not (both) admitted */
+	FL_READY,     /* both ends may be admitted: fastlod has been asked to */
+	FL_ADMITTED,  /* both ends are in the sockmap */
+	FL_RELEASING, /* every message goes over TCP; leaves the sockmap once nothing spliced is unread */
+	FL_PLAIN,     /* out of the sockmap for good, slot->stop says why */
+};
+
+/* fl_sk.flags and fl_side.flags */
+#define FL_F_SOCKET (1U << 0)  /* opted in by setsockopt */
+#define FL_F_POLICY (1U << 1)  /* opted in by a policy */
+#define FL_F_EAGER (1U << 2)   /* admitted when established */
+#define FL_F_BLOCKING (1U << 3) /* blocking reads are allowed */
+/* fl_side.flags only */
+#define FL_F_ADMITTED (1U << 8)
+#define FL_F_LATE (1U << 9) /* rule 3 holds for it: somebody may have been parked in a receive */
+#define FL_F_PRESENT (1U << 10)
+#define FL_F_CLOSED (1U << 11)
+#define FL_F_UNBASED (1U << 12) /* adopted while open: the first completed receive sets base */
+
+/* What an endpoint's readers were seen to do: fl_rx.habits */
+#define FL_HABIT_BLOCKING (1U << 0)
+#define FL_HABIT_WAITALL (1U << 1)
+#define FL_HABIT_TRUNC (1U << 2)
+#define FL_HABIT_OOB (1U << 3)
+
+/* socket storage: small, since every opted-in socket has one. Cloned by accept. */
+struct fl_sk {
+	__u32 slot;  /* index into fl_slots + 1; 0: none */
+	__u16 side;  /* 0 or 1 */
+	__u16 flags; /* FL_F_SOCKET .. FL_F_BLOCKING */
+	__u32 refused; /* enum fl_reason, while there is no slot */
+};
+
+/* Written under the sending socket's lock, by that endpoint's senders only. */
+struct fl_tx {
+	__u64 spliced_bytes; /* low 32 bits are A.spliced of the engage rule */
+	__u64 spliced_msgs;
+	__u32 engaged; /* the last message was spliced */
+	__u32 reason;  /* enum fl_reason of the last message that was not */
+	__u32 mark_pos; /* backlog bound, see bpf/rules.h */
+	__u32 mark_msgs;
+	__u32 freed_msgs;
+	__u32 tgid; /* who sent last */
+	__u64 yielded_msgs;
+	__u64 yielded_bytes;
+	__u64 pad;
+};
+
+/* Written by the receivers of that endpoint only, atomically. */
+struct fl_rx {
+	__u64 returned; /* bytes handed over by completed receives; low 32 bits count in the engage rule */
+	__u32 reads;	/* completed receives that returned bytes */
+	__u32 habits;
+	__u32 tgid; /* who read last */
+	__u32 pad[11];
+};
+
+/* Written when an end is registered, admitted, released; read by everybody. */
+struct fl_side {
+	__u64 sk;     /* kernel address; valid only while cookie still matches there */
+	__u64 cookie; /* 0: closed */
+	__u64 cgroup;
+	__u32 base; /* copied_seq from which `returned` counts */
+	__u32 flags;
+	__u32 reads_at_admit;
+	__u32 uid;
+	__u32 pad[6];
+	struct fl_tx tx;
+	struct fl_rx rx;
+};
+
+struct fl_slot {
+	__u32 state; /* enum fl_pair_state */
+	__u32 gen;   /* counts the uses of this slot */
+	__u32 stop;  /* enum fl_reason: neither direction may be spliced any more */
+	__u32 dead;  /* bit 0, 1: that side's socket is gone */
+	__u64 id;    /* never used twice while the maps live */
+	__u64 netns; /* netns cookie */
+	__u64 born;  /* CLOCK_MONOTONIC, ns */
+	__u8 addr[2][16];
+	__u16 port[2];
+	__u16 server; /* the side that listened */
+	__u16 pad0;
+	__u32 pad1[12];
+	struct fl_side side[2];
+};
+
+/* Two ends of one connection make the same key: the lower (address, port) comes first. */
+struct fl_key {
+	__u64 netns;
+	__u8 addr[2][16];
+	__u16 port[2];
+	__u32 pad;
+};
+
+/* A policy's selector. A field that does not count is 0 and its bit of the shape is clear. */
+#define FL_SHAPE_CGROUP (1U << 2)
+#define FL_SHAPE_PORT (1U << 1)
+#define FL_SHAPE_UID (1U << 0)
+#define FL_SHAPES 8
+struct fl_policy_key {
+	__u64 cgroup; /* cgroup id: this cgroup and everything below it */
+	__u32 uid;
+	__u16 port; /* of the side that listens */
+	__u16 shape;
+};
+struct fl_policy {
+	__u32 flags; /* FL_F_EAGER, FL_F_BLOCKING */
+	__u32 id;
+};
+#define FL_MAX_POLICIES 16384
+
+enum fl_mode { FL_MODE_RUN = 0, FL_MODE_DRAIN = 1 };
+
+/* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`. */
+struct fl_ctl {
+	__u32 abi;	     /* FL_ABI_VERSION; stays first for ever */
+	__u32 mode;	     /* enum fl_mode */
+	__u32 shapes;	     /* bit s: policies of shape s exist */
+	__u32 socket_opt_in; /* serve setsockopt */
+	__u32 observe_reads; /* reads that each end must show before it is admitted */
+	__u32 recheck;	     /* this sweep compares endpoints with the policies */
+	__u32 fresh;	     /* slots never used yet start here */
+	__u32 pad;
+	__u64 ids;	     /* pair ids given out */
+	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
+};
+
+enum fl_event_type {
+	FL_EV_ADMIT = 1, /* slot is READY; tgids may hold its files */
+	FL_EV_RELEASE,	 /* slot is RELEASING */
+	FL_EV_HALF,	 /* an eager end was admitted without its peer */
+	FL_EV_CGROUP,	 /* a cgroup came or went: path globs must be looked at again */
+};
+struct fl_event {
+	__u32 type;
+	__u32 slot;
+	__u32 gen;
+	__u32 tgid[2];
+	__u32 pad;
+};
+
+/* per-CPU totals of what no live slot counts any more */
+enum fl_total {
+	FL_T_SPLICED_BYTES,
+	FL_T_SPLICED_MSGS,
+	FL_T_TCP_BYTES,
+	FL_T_PAIRS,	/* paired since the start */
+	FL_T_ADMITTED,	/* endpoints put into the sockmap */
+	FL_T_RELEASED,	/* endpoints taken out while open */
+	FL_T_LOST_EVENTS,
+	FL_T_MAX,
+};
+
+/* The sweep iterator writes one of these for every slot that still needs fastlod, or just stopped to. */
+enum fl_sweep_what {
+	FL_SW_RELEASING = 1, /* not drained yet */
+	FL_SW_RELEASED,
+	FL_SW_HALF,  /* an eager end waits for its peer */
+	FL_SW_READY, /* asked for admission and not admitted yet */
+	FL_SW_ADMITTED, /* while draining: someone else will have to finish */
+};
+struct fl_sweep_rec {
+	__u32 slot;
+	__u32 what;
+	__u32 tgid[2];
+};
+
+/* One record of the list iterator: the slot, and what only the live sockets know. */
+struct fl_record {
+	__u32 slot;
+	__u32 pad;
+	struct {
+		__u64 tcp_bytes; /* sent over TCP */
+		__u32 queued;	 /* bytes unread in either queue */
+		__u32 alive;
+	} live[2];
+	struct fl_slot data;
+};
+
+#if defined(__cplusplus)
+#define FL_ASSERT(c) static_assert(c, #c)
+#else
+#define FL_ASSERT(c) _Static_assert(c, #c)
+#endif
+FL_ASSERT(sizeof(struct fastlo_info) == FASTLO_INFO_SIZE_V1);
+FL_ASSERT(sizeof(struct fl_sk) == 12);
+FL_ASSERT(sizeof(struct fl_tx) == 64);
+FL_ASSERT(sizeof(struct fl_rx) == 64);
+FL_ASSERT(sizeof(struct fl_side) == 192);
+FL_ASSERT(sizeof(struct fl_slot) == 512);
+FL_ASSERT(sizeof(struct fl_key) == 48);
+FL_ASSERT(sizeof(struct fl_policy_key) == 16);
+FL_ASSERT(sizeof(struct fl_event) == 24);
+FL_ASSERT(sizeof(struct fl_sweep_rec) == 16);
+FL_ASSERT(sizeof(struct fl_record) == 8 + 32 + 512);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Start: locks, probes, programs, policies, control socket, and only then mode RUN. Stop: mode DRAIN, and
+ * the programs are removed once two sweeps in a row found the sockmap free of unread bytes; if that takes
+ * longer than drain_timeout, everything stays pinned and at work, and the next fastlod takes over.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "control.h"
+#include "daemon.h"
+#include "keeper.h"
+#include "kernel.h"
+#include "lock.h"
+#include "log.h"
+#include "policies.h"
+
+#define EXIT_REFUSED 2
+#define HALF_NS 1000000000ULL
+
+struct daemon {
+	struct config cfg;
+	const char *config_path;
+	char *cgroup_mount;
+	struct kernel kernel;
+	sd_event *event;
+	struct programs *programs;
+	struct keeper *keeper;
+	struct policies *policies;
+	struct control *control;
+	struct timespec started;
+	bool stopping;
+	int clean_sweeps;
+	unsigned int left;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* After any change of policies, or of the cgroups that their patterns name. */
+static int sync_policies(struct daemon *d, bool always)
+{
+	uint32_t shapes = 0;
+	bool changed = false;
+	int r = policies_sync(d->policies, programs_policy_fd(d->programs), &shapes, &changed);
+
+	programs_ctl(d->programs)->shapes = shapes;
+	if (r < 0)
+		log_warn("cannot write the policies into the kernel: %s", strerror(-r));
+	if (changed || always)
+		keeper_policies_changed(d->keeper);
+	return r;
+}
+
+static void on_cgroup_event(void *arg)
+{
+	sync_policies(arg, false);
+}
+
+static bool on_swept(void *arg, unsigned int left)
+{
+	struct daemon *d = arg;
+
+	d->left = left;
+	if (d->stopping) {
+		d->clean_sweeps = left ? 0 : d->clean_sweeps + 1;
+		if (d->clean_sweeps >= 2)
+			sd_event_exit(d->event, 0);
+		return true;
+	}
+	if (d->control && policies_reap(d->policies, now_ns()) > 0)
+		sync_policies(d, false);
+	return false;
+}
+
+static struct json_object *op_status(void *arg)
+{
+	struct daemon *d = arg;
+	struct json_object *o = json_object_new_object();
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	json_object_object_add(o, "pid", json_object_new_int(getpid()));
+	json_object_object_add(o, "version", json_object_new_string(FL_VERSION));
+	json_object_object_add(o, "mode", json_object_new_string(
+		programs_ctl(d->programs)->mode == FL_MODE_RUN ? "run" : "drain"));
+	json_object_object_add(o, "observer", json_object_new_string(d->kernel.observer));
+	json_object_object_add(o, "cgroup", json_object_new_string(d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount));
+	json_object_object_add(o, "cgroup_mount", json_object_new_string(d->cgroup_mount));
+	json_object_object_add(o, "pin_dir", json_object_new_string(d->cfg.pin_dir));
+	json_object_object_add(o, "max_pairs", json_object_new_int64(programs_max_pairs(d->programs)));
+	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
+	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
+	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
+	json_object_object_add(o, "uptime_ms", json_object_new_int64(
+		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));
+	return o;
+}
+
+static struct json_object *op_policy_list(void *arg)
+{
+	return policies_to_json(((struct daemon *)arg)->policies);
+}
+
+static int op_policy_add(void *arg, const struct policy *p, char *err, size_t errlen)
+{
+	struct daemon *d = arg;
+	int r = policies_add(d->policies, p, err, errlen);
+
+	return r < 0 ? r : sync_policies(d, true);
+}
+
+static int op_policy_remove(void *arg, const char *name, char *err, size_t errlen)
+{
+	struct daemon *d = arg;
+	int r = policies_remove(d->policies, name);
+
+	if (r == -ENOENT)
+		snprintf(err, errlen, "no policy is named '%s'", name);
+	return r < 0 ? r : sync_policies(d, true);
+}
+
+static int op_drain(void *arg, char *err, size_t errlen)
+{
+	struct daemon *d = arg;
+
+	(void)err;
+	(void)errlen;
+	return keeper_set_mode(d->keeper, FL_MODE_DRAIN);
+}
+
+static int op_resume(void *arg, char *err, size_t errlen)
+{
+	struct daemon *d = arg;
+
+	if (d->stopping) {
+		snprintf(err, errlen, "fastlod is stopping");
+		return -ESHUTDOWN;
+	}
+	return keeper_set_mode(d->keeper, FL_MODE_RUN);
+}
+
+static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)source;
+	(void)usec;
+	return sd_event_exit(((struct daemon *)arg)->event, 1);
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)source;
+	if (d->stopping)
+		return 0;
+	log_info("signal %u: draining", si->ssi_signo);
+	sd_notify(0, "STOPPING=1");
+	d->stopping = true;
+	keeper_set_mode(d->keeper, FL_MODE_DRAIN);
+	return sd_event_add_time_relative(d->event, NULL, CLOCK_MONOTONIC, d->cfg.drain_timeout * 1000000ULL, 1000,
+					  on_drain_timeout, d);
+}
+
+/* All or nothing: a file that can't be read changes nothing. Only policies and knobs are taken over. */
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	struct daemon *d = arg;
+	struct config next;
+	char err[1024];
+
+	(void)source;
+	(void)si;
+	if (config_load(d->config_path, &next, err, sizeof(err)) < 0) {
+		log_err("%s", err);
+		log_err("reload: nothing was changed");
+		return 0;
+	}
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
+	for (size_t i = 0; i < d->cfg.n_policies; i++)
+		policies_remove(d->policies, d->cfg.policies[i].name);
+	for (size_t i = 0; i < next.n_policies; i++)
+		if (policies_add(d->policies, &next.policies[i], err, sizeof(err)) < 0)
+			log_warn("policy '%s': %s, ignoring", next.policies[i].name, err);
+	programs_ctl(d->programs)->observe_reads = next.observe_reads;
+	programs_ctl(d->programs)->socket_opt_in = next.socket_opt_in;
+	if (strcmp(next.pin_dir, d->cfg.pin_dir) || strcmp(next.run_dir, d->cfg.run_dir) ||
+	    next.max_pairs != d->cfg.max_pairs)
+		log_warn("pin_dir, run_dir and max_pairs change with a restart only, ignoring");
+	config_free(&d->cfg);
+	d->cfg = next;
+	sync_policies(d, true);
+	log_info("reloaded, %zu policies", policies_count(d->policies));
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int start_loop(struct daemon *d)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	r = sd_event_default(&d->event);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop, d);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGINT, on_stop, d);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload, d);
+	if (r >= 0)
+		r = sd_event_set_watchdog(d->event, true);
+	if (r < 0)
+		log_err("cannot set the event loop up: %s", strerror(-r));
+	return r;
+}
+
+/* Everything that may be refused before a single program is loaded. */
+static int check_host(struct daemon *d)
+{
+	uint64_t id;
+	int r = kernel_probe(&d->cfg, &d->kernel);
+
+	if (r < 0)
+		return r;
+	r = cgroup_mount_find(&d->cgroup_mount);
+	if (r < 0) {
+		log_err("no cgroup2 file system is mounted (try 'mount -t cgroup2 none /sys/fs/cgroup')");
+		return r;
+	}
+	if (d->cfg.cgroup && (strncmp(d->cfg.cgroup, d->cgroup_mount, strlen(d->cgroup_mount)) != 0 ||
+			      cgroup_id_of(d->cfg.cgroup, &id) < 0)) {
+		log_err("cgroup: '%s' is not a directory of the cgroup2 mount '%s'", d->cfg.cgroup, d->cgroup_mount);
+		return -EINVAL;
+	}
+	r = kernel_bpffs(d->cfg.pin_dir);
+	if (r == 0)
+		r = lock_pin_dir(d->cfg.pin_dir);
+	return r;
+}
+
+static int start_programs(struct daemon *d)
+{
+	static const struct keeper_ops keeper_ops = { on_cgroup_event, on_swept };
+	struct fl_ctl *ctl;
+	int r = programs_load(&d->cfg, &d->kernel, d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount, &d->programs);
+
+	if (r < 0)
+		return r;
+	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
+	ctl = programs_ctl(d->programs);
+	ctl->observe_reads = d->cfg.observe_reads;
+	ctl->socket_opt_in = d->cfg.socket_opt_in;
+	ctl->half_ns = HALF_NS;
+	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);
+	if (r < 0)
+		log_err("cannot watch the event ring: %s", strerror(-r));
+	return r;
+}
+
+static int start_service(struct daemon *d)
+{
+	static const struct control_ops ops = { op_status, op_policy_list, op_policy_add, op_policy_remove,
+						op_drain,  op_resume };
+	char err[POLICY_ERROR_MAX];
+	int r;
+
+	d->policies = policies_new(d->cgroup_mount);
+	if (!d->policies)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->cfg.n_policies; i++) {
+		r = policies_add(d->policies, &d->cfg.policies[i], err, sizeof(err));
+		if (r < 0) {
+			log_err("policy '%s': %s", d->cfg.policies[i].name, err);
+			return r;
+		}
+	}
+	r = control_listen(d->event, d->cfg.run_dir, &ops, d, &d->control);
+	if (r < 0)
+		return r;
+	keeper_set_mode(d->keeper, FL_MODE_RUN);
+	sync_policies(d, true);
+	return 0;
+}
+
+static void finish(struct daemon *d, bool started)
+{
+	control_free(d->control);
+	if (started && !d->left && d->clean_sweeps >= 2) {
+		programs_remove(d->programs);
+		log_info("stopped, nothing left behind");
+	} else if (started) {
+		log_warn("%u pairs still hold unread bytes: everything stays at work in '%s', a new fastlod takes over",
+			 d->left, d->cfg.pin_dir);
+	} else if (d->programs && !programs_adopted(d->programs)) {
+		programs_remove(d->programs);
+	}
+	keeper_free(d->keeper);
+	programs_free(d->programs);
+	policies_free(d->policies);
+	sd_event_unref(d->event);
+	free(d->cgroup_mount);
+}
+
+int daemon_run(struct config *cfg, const char *config_path)
+{
+	struct daemon d = { .cfg = *cfg, .config_path = config_path };
+	int r = lock_run_dir(d.cfg.run_dir);
+
+	if (r < 0) {
+		config_free(&d.cfg);
+		return EXIT_REFUSED;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &d.started);
+	r = start_loop(&d);
+	if (r >= 0)
+		r = check_host(&d);
+	if (r >= 0)
+		r = start_programs(&d);
+	if (r >= 0)
+		r = start_service(&d);
+	if (r < 0) {
+		finish(&d, false);
+		lock_remove(d.cfg.run_dir);
+		config_free(&d.cfg);
+		return EXIT_REFUSED;
+	}
+	log_info("ready: observer %s, %u pairs, %zu policies%s", d.kernel.observer, programs_max_pairs(d.programs),
+		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" : "");
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(d.event);
+	if (r < 0)
+		log_err("event loop: %s", strerror(-r));
+	finish(&d, true);
+	lock_remove(d.cfg.run_dir);
+	config_free(&d.cfg);
+	return r < 0 ? EXIT_REFUSED : 0;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Pins and links. A pinned link whose program has the same tag as the new one is kept as it is: after a
+ * restart of the same build the observer has not missed one receive.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "fastlo/abi.h"
+#include "log.h"
+#include "pins.h"
+
+#define MAX_LINKS 16
+
+struct pins {
+	char *dir;
+	struct bpf_link *links[MAX_LINKS];
+	int n_links;
+};
+
+int pins_open(const char *dir, struct pins **ret)
+{
+	struct pins *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->dir = strdup(dir);
+	if (!p->dir) {
+		free(p);
+		return -ENOMEM;
+	}
+	*ret = p;
+	return 0;
+}
+
+static void path_of(const struct pins *p, const char *name, char *path, size_t size)
+{
+	int n = snprintf(path, size, "%s/", p->dir);
+
+	/* bpffs takes no dots: ".data.ctl" is pinned as "data_ctl" */
+	if (*name == '.')
+		name++;
+	snprintf(path + n, size - n, "%s", name);
+	for (char *c = path + n; *c; c++)
+		if (*c == '.')
+			*c = '_';
+}
+
+static bool is_pinned_map(const struct bpf_map *map)
+{
+	return strstr(bpf_map__name(map), "rodata") == NULL;
+}
+
+/* The first word of .data.ctl is the version of everything else. */
+static int check_abi(const char *path, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info), abi;
+	void *page;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		return -errno;
+	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		abi = 0;
+	else {
+		abi = ((struct fl_ctl *)page)->abi;
+		munmap(page, 4096);
+	}
+	if (abi == FL_ABI_VERSION && info.value_size == sizeof(struct fl_ctl))
+		return 0;
+	log_err("'%s' is of ABI %u, this fastlod speaks %u (stop what uses it with the fastlod that made it)", path, abi,
+		FL_ABI_VERSION);
+	return -EEXIST;
+}
+
+int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
+{
+	int found = 0, missing = 0, fd, r;
+	struct bpf_map *map;
+	char path[4096];
+
+	path_of(p, ".data.ctl", path, sizeof(path));
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		r = check_abi(path, fd);
+		close(fd);
+		if (r < 0)
+			return r;
+	}
+	bpf_object__for_each_map(map, obj) {
+		if (!is_pinned_map(map))
+			continue;
+		path_of(p, bpf_map__name(map), path, sizeof(path));
+		fd = bpf_obj_get(path);
+		if (fd < 0) {
+			missing++;
+			continue;
+		}
+		found++;
+		r = bpf_map__reuse_fd(map, fd);
+		close(fd);
+		if (r < 0) {
+			log_err("cannot use the map pinned as '%s': %s", path, strerror(-r));
+			return -EEXIST;
+		}
+	}
+	if (found && missing) {
+		log_err("'%s' holds only a part of the maps (remove it if no fastlod uses it)", p->dir);
+		return -EEXIST;
+	}
+	*ret_adopted = found > 0;
+	return 0;
+}
+
+int pins_pin_maps(struct pins *p, struct bpf_object *obj)
+{
+	struct bpf_map *map;
+	char path[4096];
+
+	bpf_object__for_each_map(map, obj) {
+		if (!is_pinned_map(map))
+			continue;
+		path_of(p, bpf_map__name(map), path, sizeof(path));
+		if (bpf_obj_pin(bpf_map__fd(map), path) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+static int prog_tag(int fd, struct bpf_prog_info *info)
+{
+	uint32_t len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
+}
+
+static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog)
+{
+	struct bpf_link_info info = { 0 };
+	struct bpf_prog_info old, new;
+	uint32_t len = sizeof(info);
+	bool same;
+	int fd;
+
+	if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) < 0)
+		return false;
+	fd = bpf_prog_get_fd_by_id(info.prog_id);
+	if (fd < 0)
+		return false;
+	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 &&
+	       memcmp(old.tag, new.tag, sizeof(old.tag)) == 0;
+	close(fd);
+	return same;
+}
+
+static int keep(struct pins *p, struct bpf_link *link)
+{
+	if (p->n_links == MAX_LINKS) {
+		bpf_link__destroy(link);
+		return -E2BIG;
+	}
+	p->links[p->n_links++] = link;
+	return 0;
+}
+
+static int pin_new(struct pins *p, struct bpf_link *link, const char *path)
+{
+	int r;
+
+	if (!link)
+		return -errno;
+	r = bpf_link__pin(link, path);
+	if (r < 0) {
+		bpf_link__destroy(link);
+		return r;
+	}
+	return keep(p, link);
+}
+
+int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd)
+{
+	struct bpf_link *link;
+	char path[4096];
+	int r;
+
+	path_of(p, name, path, sizeof(path));
+	link = bpf_link__open(path);
+	if (!link)
+		return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
+	r = bpf_link__update_program(link, prog);
+	if (r == 0)
+		return keep(p, link);
+	/* its cgroup is gone, and with it the attachment */
+	unlink(path);
+	bpf_link__destroy(link);
+	return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
+}
+
+int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog)
+{
+	struct bpf_link *link;
+	char path[4096];
+
+	path_of(p, name, path, sizeof(path));
+	link = bpf_link__open(path);
+	if (link && prog && runs_same_program(link, prog))
+		return keep(p, link);
+	if (link) {
+		/* a tracing link's program can't be exchanged, and two at once would count twice */
+		unlink(path);
+		bpf_link__destroy(link);
+	}
+	return prog ? pin_new(p, bpf_program__attach(prog), path) : 0;
+}
+
+int pins_attach_list(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
+{
+	union bpf_iter_link_info info = { .map.map_fd = map_fd };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	char path[4096];
+
+	path_of(p, name, path, sizeof(path));
+	unlink(path);
+	return pin_new(p, bpf_program__attach_iter(prog, &opts), path);
+}
+
+void pins_remove(struct pins *p)
+{
+	DIR *dir = opendir(p->dir);
+	struct dirent *e;
+	char path[4096];
+
+	if (!dir)
+		return;
+	/* links first: no program may run without its maps being listed */
+	for (int pass = 0; pass < 2; pass++) {
+		rewinddir(dir);
+		while ((e = readdir(dir))) {
+			bool is_link = strncmp(e->d_name, "link_", 5) == 0;
+
+			if (e->d_name[0] == '.' || is_link != (pass == 0))
+				continue;
+			snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
+			if (unlink(path) < 0)
+				log_warn("cannot remove '%s': %s, ignoring", path, strerror(errno));
+		}
+	}
+	closedir(dir);
+	if (rmdir(p->dir) < 0 && errno != ENOENT)
+		log_warn("cannot remove '%s': %s, ignoring", p->dir, strerror(errno));
+}
+
+void pins_free(struct pins *p)
+{
+	if (!p)
+		return;
+	for (int i = 0; i < p->n_links; i++)
+		bpf_link__destroy(p->links[i]);
+	free(p->dir);
+	free(p);
+}

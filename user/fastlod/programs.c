@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Loading. Order matters: maps are adopted before programs load (they refer to them), the tail-call entry
+ * is swapped before links are (open sockets run the new code first), and the observer is attached before
+ * sockops (a receive that nobody counted keeps a direction on TCP for good).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+/* abi.h first: the skeleton uses its types */
+#include "fastlo/abi.h"
+#include "fastlo.skel.h"
+#include "log.h"
+#include "pins.h"
+#include "programs.h"
+
+struct programs {
+	struct fastlo_bpf *skel;
+	struct pins *pins;
+	bool adopted;
+	uint32_t max_pairs;
+};
+
+static char *held_log;
+static size_t held_len;
+
+/* libbpf's own words are held back until a load fails (or -v asks for them). */
+static int hold_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char *line, *bigger;
+	int n;
+
+	if (log_verbose())
+		return vfprintf(stderr, fmt, ap);
+	/* a verifier log comes as one message, of any length */
+	if (level == LIBBPF_DEBUG || held_len > 1 << 20 || (n = vasprintf(&line, fmt, ap)) < 0)
+		return 0;
+	bigger = realloc(held_log, held_len + n + 1);
+	if (bigger) {
+		held_log = bigger;
+		memcpy(held_log + held_len, line, n + 1);
+		held_len += n;
+	}
+	free(line);
+	return n;
+}
+
+static void drop_log(bool show)
+{
+	if (show && held_log)
+		fputs(held_log, stderr);
+	free(held_log);
+	held_log = NULL;
+	held_len = 0;
+}
+
+static void choose(struct fastlo_bpf *s, const struct kernel *k)
+{
+	bool tramp = strcmp(k->observer, "trampoline") == 0, tp = strcmp(k->observer, "tracepoint") == 0;
+
+	bpf_program__set_autoload(s->progs.fl_recv_tp, tp);
+	bpf_program__set_autoload(s->progs.fl_recv4, tramp);
+	bpf_program__set_autoload(s->progs.fl_recv6, tramp);
+	bpf_program__set_autoload(s->progs.fl_send, tramp);
+	s->rodata->fl_has_cast = k->rdonly_cast;
+	s->rodata->fl_oob_by_regs = !tramp;
+	s->rodata->fl_has_observer = tramp || tp;
+}
+
+static int size_maps(struct fastlo_bpf *s, uint32_t pairs)
+{
+	int r = bpf_map__set_max_entries(s->maps.fl_slots, pairs);
+
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.fl_free, pairs);
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.fl_pending, pairs);
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.fl_sock, pairs * 2);
+	return r;
+}
+
+static int explain_load(int r)
+{
+	struct utsname u = { 0 };
+
+	uname(&u);
+	drop_log(true);
+	if (r == -EPERM || r == -EACCES)
+		log_err("cannot load BPF programs: %s (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)", strerror(-r));
+	else
+		log_err("cannot load BPF programs on Linux %s: %s (the messages above are the kernel's own; fastlo "
+			"needs Linux 6.1 with BTF)", u.release, strerror(-r));
+	return r;
+}
+
+static int attach_cgroup(struct programs *p, const char *cgroup, int cgroup_fd)
+{
+	struct {
+		const char *name;
+		struct bpf_program *prog;
+	} list[] = {
+		{ "link_sockops", p->skel->progs.fl_sockops },
+		{ "link_setsockopt", p->skel->progs.fl_setsockopt },
+		{ "link_getsockopt", p->skel->progs.fl_getsockopt },
+	};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		int r = pins_attach_cgroup(p->pins, list[i].name, list[i].prog, cgroup_fd);
+
+		if (r < 0) {
+			log_err("cannot attach %s to '%s': %s (needs CAP_NET_ADMIN, and a cgroup2 directory)",
+				list[i].name + strlen("link_"), cgroup, strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int attach_tracing(struct programs *p)
+{
+	struct {
+		const char *name;
+		struct bpf_program *prog;
+	} list[] = {
+		{ "link_recv", p->skel->progs.fl_recv_tp },	{ "link_recv4", p->skel->progs.fl_recv4 },
+		{ "link_recv6", p->skel->progs.fl_recv6 },	{ "link_send", p->skel->progs.fl_send },
+		{ "link_destroy", p->skel->progs.fl_destroy },	{ "link_mkdir", p->skel->progs.fl_cg_mkdir },
+		{ "link_rmdir", p->skel->progs.fl_cg_rmdir },
+	};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		int r = pins_attach_tracing(p->pins, list[i].name,
+					    bpf_program__autoload(list[i].prog) ? list[i].prog : NULL);
+
+		if (r < 0) {
+			log_err("cannot attach %s: %s", list[i].name + strlen("link_"), strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
+{
+	struct fastlo_bpf *s = p->skel;
+	int splice = bpf_program__fd(s->progs.fl_splice), r;
+	uint32_t zero = 0;
+
+	r = bpf_map_update_elem(bpf_map__fd(s->maps.fl_progs), &zero, &splice, BPF_ANY);
+	if (r < 0) {
+		log_err("cannot enter the splice program into 'fl_progs': %s", strerror(-r));
+		return r;
+	}
+	r = bpf_prog_attach(bpf_program__fd(s->progs.fl_stub), bpf_map__fd(s->maps.fl_sock), BPF_SK_MSG_VERDICT, 0);
+	if (r < 0) {
+		log_err("cannot attach the sk_msg program to 'fl_sock': %s", strerror(-r));
+		return r;
+	}
+	r = attach_tracing(p);
+	if (r == 0)
+		r = attach_cgroup(p, cgroup, cgroup_fd);
+	if (r < 0)
+		return r;
+	r = pins_attach_list(p->pins, "list", s->progs.fl_list, bpf_map__fd(s->maps.fl_slots));
+	if (r < 0)
+		log_err("cannot pin the list iterator: %s", strerror(-r));
+	return r;
+}
+
+static int load_maps_and_programs(struct programs *p, const struct config *cfg, const struct kernel *kernel)
+{
+	int r;
+
+	libbpf_set_print(hold_log);
+	p->skel = fastlo_bpf__open();
+	if (!p->skel)
+		return explain_load(-errno);
+	choose(p->skel, kernel);
+	r = size_maps(p->skel, cfg->max_pairs);
+	if (r < 0)
+		return explain_load(r);
+	r = pins_adopt_maps(p->pins, p->skel->obj, &p->adopted);
+	if (r < 0)
+		return r;
+	if (p->adopted && bpf_map__max_entries(p->skel->maps.fl_slots) != cfg->max_pairs)
+		log_warn("max_pairs: %u does not fit what is pinned in '%s', using %u", cfg->max_pairs, cfg->pin_dir,
+			 bpf_map__max_entries(p->skel->maps.fl_slots));
+	p->max_pairs = bpf_map__max_entries(p->skel->maps.fl_slots);
+	r = fastlo_bpf__load(p->skel);
+	if (r < 0)
+		return explain_load(r);
+	drop_log(false);
+	r = pins_pin_maps(p->pins, p->skel->obj);
+	if (r < 0)
+		log_err("cannot pin the maps in '%s': %s", cfg->pin_dir, strerror(-r));
+	return r;
+}
+
+int programs_load(const struct config *cfg, const struct kernel *kernel, const char *cgroup, struct programs **ret)
+{
+	struct programs *p = calloc(1, sizeof(*p));
+	int cgroup_fd, r;
+
+	if (!p)
+		return -ENOMEM;
+	cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cgroup_fd < 0) {
+		r = -errno;
+		log_err("cannot open cgroup '%s': %s", cgroup, strerror(-r));
+		free(p);
+		return r;
+	}
+	r = pins_open(cfg->pin_dir, &p->pins);
+	if (r < 0)
+		goto out;
+	r = load_maps_and_programs(p, cfg, kernel);
+	if (r == 0)
+		r = attach_all(p, cgroup, cgroup_fd);
+	if (r < 0 && !p->adopted)
+		pins_remove(p->pins);
+out:
+	close(cgroup_fd);
+	if (r < 0)
+		programs_free(p);
+	else
+		*ret = p;
+	return r;
+}
+
+struct fl_ctl *programs_ctl(struct programs *p)
+{
+	return &p->skel->data_ctl->fl_ctl;
+}
+
+int programs_policy_fd(struct programs *p)
+{
+	return bpf_map__fd(p->skel->maps.fl_policy);
+}
+
+int programs_events_fd(struct programs *p)
+{
+	return bpf_map__fd(p->skel->maps.fl_events);
+}
+
+int programs_slots_fd(struct programs *p)
+{
+	return bpf_map__fd(p->skel->maps.fl_slots);
+}
+
+bool programs_adopted(const struct programs *p)
+{
+	return p->adopted;
+}
+
+uint32_t programs_max_pairs(const struct programs *p)
+{
+	return p->max_pairs;
+}
+
+/* Runs the iterator behind link to its end; what it writes goes to fn in whole records. */
+static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec *, void *), void *arg)
+{
+	struct fl_sweep_rec recs[512];
+	size_t have = 0;
+	int fd, r = 0;
+	ssize_t n;
+
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		n = read(fd, (char *)recs + have, sizeof(recs) - have);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n <= 0)
+			break;
+		have += n;
+		for (size_t i = 0; fn && i < have / sizeof(recs[0]); i++)
+			fn(&recs[i], arg);
+		memmove(recs, (char *)recs + have / sizeof(recs[0]) * sizeof(recs[0]), have % sizeof(recs[0]));
+		have %= sizeof(recs[0]);
+	}
+	if (n < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int programs_iterate_files(struct programs *p, bool scan, pid_t tgid)
+{
+	union bpf_iter_link_info info = { .task.pid = tgid };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link =
+		bpf_program__attach_iter(scan ? p->skel->progs.fl_scan : p->skel->progs.fl_admit, &opts);
+	int r;
+
+	if (!link)
+		return -errno;
+	r = run_link(link, NULL, NULL);
+	bpf_link__destroy(link);
+	return r;
+}
+
+int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
+{
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->skel->maps.fl_slots) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.fl_sweep, &opts);
+	int r;
+
+	if (!link)
+		return -errno;
+	r = run_link(link, fn, arg);
+	bpf_link__destroy(link);
+	return r;
+}
+
+void programs_remove(struct programs *p)
+{
+	pins_remove(p->pins);
+}
+
+void programs_free(struct programs *p)
+{
+	if (!p)
+		return;
+	pins_free(p->pins);
+	fastlo_bpf__destroy(p->skel);
+	drop_log(false);
+	free(p);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The BPF side's life: open, size, adopt what an earlier fastlod left pinned, load, attach, pin, unpin.
+ * Everything pinned stays at work when fastlod dies; only programs_remove() ends it.
+ */
+#ifndef FASTLOD_PROGRAMS_H
+#define FASTLOD_PROGRAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "config.h"
+#include "kernel.h"
+#include "fastlo/abi.h"
+
+struct programs;
+
+/*
+ * Loads and attaches everything below cgroup (a directory of the cgroup2 mount) and pins it in
+ * cfg->pin_dir. Mode is FL_MODE_DRAIN until programs_ctl()->mode says otherwise. Negative errno after one
+ * line in the log; what was attached on the way is undone, what was pinned before is not.
+ */
+int programs_load(const struct config *cfg, const struct kernel *kernel, const char *cgroup,
+		  struct programs **ret);
+
+/* The words that the BPF programs read; lives as long as p. */
+struct fl_ctl *programs_ctl(struct programs *p);
+int programs_policy_fd(struct programs *p);
+int programs_events_fd(struct programs *p);
+int programs_slots_fd(struct programs *p);
+bool programs_adopted(const struct programs *p); /* an earlier fastlod's maps are in use */
+uint32_t programs_max_pairs(const struct programs *p);
+
+/* Runs the iterator over the files of process tgid (0: of all). scan: enter open connections too. */
+int programs_iterate_files(struct programs *p, bool scan, pid_t tgid);
+
+/* One pass of housekeeping; calls fn for every record. */
+int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg);
+
+/* Detaches and unpins everything. The sockmap must be empty, or unread bytes are lost. */
+void programs_remove(struct programs *p);
+
+/* Frees the handles only: what is pinned stays. NULL is fine. */
+void programs_free(struct programs *p);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The part of the kernel's types that fastlo reads, kept by hand: CO-RE fits each field to the running
+ * kernel, so only names and kinds count here, not offsets. Every field is used by a program in bpf/.
+ */
+#ifndef FL_VMLINUX_H
+#define FL_VMLINUX_H
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u32 __wsum;
+typedef _Bool bool;
+enum { false = 0, true = 1 };
+#define NULL ((void *)0)
+
+/* uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_SOCKMAP = 15,
+	BPF_MAP_TYPE_QUEUE = 22,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+enum { BPF_F_NO_PREALLOC = 1U << 0, BPF_F_CLONE = 1U << 9, BPF_F_MMAPABLE = 1U << 10 };
+enum { BPF_F_INGRESS = 1ULL << 0 };
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1ULL << 0 };
+enum { BPF_RB_FORCE_WAKEUP = 1ULL << 1 };
+enum {
+	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+	BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
+};
+enum sk_action { SK_DROP = 0, SK_PASS = 1 };
+enum {
+	BPF_TCP_CLOSE = 7,
+	BPF_TCP_LISTEN = 10,
+};
+
+/* Contexts of programs: fixed layout (uapi), no relocation. */
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol, mark, priority;
+	__u32 src_ip4, src_ip6[4], src_port;
+	__be16 dst_port;
+	__u16 : 16;
+	__u32 dst_ip4, dst_ip6[4], state;
+	__s32 rx_queue_mapping;
+};
+struct bpf_sock_ops {
+	__u32 op;
+	__u32 args[4];
+	__u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
+	__u32 remote_port, local_port, is_fullsock;
+	__u32 snd_cwnd, srtt_us, bpf_sock_ops_cb_flags, state, rtt_min, snd_ssthresh, rcv_nxt, snd_nxt;
+	__u32 snd_una, mss_cache, ecn_flags, rate_delivered, rate_interval_us, packets_out, retrans_out;
+	__u32 total_retrans, segs_in, data_segs_in, segs_out, data_segs_out, lost_out, sacked_out, sk_txhash;
+	__u64 bytes_received, bytes_acked;
+	union {
+		struct bpf_sock *sk;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+};
+struct sk_msg_md {
+	union {
+		void *data;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		void *data_end;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	__u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4], remote_port, local_port, size;
+	union {
+		struct bpf_sock *sk;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+};
+struct bpf_sockopt {
+	union {
+		struct bpf_sock *sk;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		void *optval;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		void *optval_end;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	__s32 level, optname, optlen, retval;
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	s64 counter;
+} atomic64_t;
+typedef struct {
+	u32 val;
+} kuid_t;
+typedef struct {
+	struct net *net;
+} possible_net_t;
+struct list_head {
+	struct list_head *next;
+};
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct net_device {
+	unsigned int flags;
+};
+struct dst_entry {
+	struct net_device *dev;
+};
+struct net {
+	u64 net_cookie;
+};
+struct kernfs_node {
+	u64 id;
+};
+struct bpf_prog;
+struct bpf_prog_array_item {
+	struct bpf_prog *prog;
+};
+struct bpf_prog_array {
+	struct bpf_prog_array_item items[0];
+};
+enum cgroup_bpf_attach_type {
+	CGROUP_INET_INGRESS,
+	CGROUP_INET_EGRESS,
+};
+struct cgroup_bpf {
+	struct bpf_prog_array *effective[2];
+};
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup {
+	struct cgroup_subsys_state self;
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup_bpf bpf;
+};
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+	unsigned long skc_flags;
+};
+enum sock_flags {
+	SOCK_RCVTSTAMP = 11,
+	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
+	SOCK_ZEROCOPY = 18,
+};
+struct sk_filter;
+struct bpf_local_storage;
+struct sock {
+	struct sock_common __sk_common;
+	__s32 sk_peek_off;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	int sk_rcvbuf;
+	struct sk_filter *sk_filter;
+	int sk_rcvlowat;
+	u32 sk_tsflags;
+	unsigned long sk_max_pacing_rate;
+	kuid_t sk_uid;
+	u16 sk_protocol;
+	u16 sk_type;
+	struct dst_entry *sk_dst_cache;
+	void *sk_user_data;
+	struct sock_cgroup_data sk_cgrp_data;
+	struct bpf_local_storage *sk_bpf_storage;
+};
+struct inet_sock {
+	struct sock sk;
+};
+struct tcp_ulp_ops;
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+	const struct tcp_ulp_ops *icsk_ulp_ops;
+};
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	u32 copied_seq;
+	u32 rcv_nxt;
+	u32 write_seq;
+	u64 bytes_sent;
+	u64 bytes_retrans;
+	u8 repair : 1;
+	u8 recvmsg_inq : 1;
+	bool is_mptcp;
+};
+struct sk_psock {
+	struct list_head ingress_msg;
+};
+
+struct socket {
+	struct sock *sk;
+};
+struct file;
+struct thread_info {
+	u32 status;
+};
+struct task_struct {
+	struct thread_info thread_info;
+};
+struct pt_regs {
+	unsigned long r10;
+	unsigned long dx;
+	unsigned long orig_ax;
+};
+
+struct bpf_map;
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 seq_num;
+};
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -15,37 +15,61 @@ struct fl_who {
 	__u32 server; /* it is the side that listened; 2: not known */
 };
 
-/* The cgroup of the socket and its ancestors, deepest first; at one depth the narrower selector wins. */
-fl_func bool fl_policy_find(struct tcp_sock *tp, __u16 port, __u32 *flags)
+struct fl_search {
+	struct cgroup *cg;
+	__u32 uid, shapes;
+	__u16 port;
+	bool found;
+	__u32 flags;
+};
+
+/* One cgroup; 1 ends the search. */
+static long fl_policy_at(__u32 depth, struct fl_search *s)
 {
-	struct cgroup *cg = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
-	__u32 uid = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_uid.val);
-	__u32 shapes = fl_ctl.shapes;
+	struct cgroup *cg = s->cg;
+	__u32 with_cgroup = cg && depth < FL_CGROUP_DEPTH ? FL_SHAPE_CGROUP : 0;
 	struct fl_policy_key key = {};
 	struct fl_policy *p;
 
-	for (int depth = 0; depth <= FL_CGROUP_DEPTH; depth++) {
-		__u32 with_cgroup = cg && depth < FL_CGROUP_DEPTH ? FL_SHAPE_CGROUP : 0;
-
-		key.cgroup = with_cgroup ? BPF_CORE_READ(cg, kn, id) : 0;
-		for (int low = 3; low >= 0; low--) {
-			key.shape = with_cgroup | low;
-			if (!(shapes & (1U << key.shape)) || !key.shape)
-				continue;
-			key.port = low & FL_SHAPE_PORT ? port : 0;
-			key.uid = low & FL_SHAPE_UID ? uid : 0;
-			p = bpf_map_lookup_elem(&fl_policy, &key);
-			if (p) {
-				*flags = FL_F_POLICY | (p->flags & (FL_F_EAGER | FL_F_BLOCKING));
-				return true;
-			}
+	key.cgroup = with_cgroup ? BPF_CORE_READ(cg, kn, id) : 0;
+	for (int low = 3; low >= 0; low--) {
+		key.shape = with_cgroup | low;
+		if (!(s->shapes & (1U << key.shape)) || !key.shape)
+			continue;
+		key.port = low & FL_SHAPE_PORT ? s->port : 0;
+		key.uid = low & FL_SHAPE_UID ? s->uid : 0;
+		p = bpf_map_lookup_elem(&fl_policy, &key);
+		if (p) {
+			s->flags = FL_F_POLICY | (p->flags & (FL_F_EAGER | FL_F_BLOCKING));
+			s->found = true;
+			return 1;
 		}
-		if (!with_cgroup)
-			break;
-		/* `self` is the first member of struct cgroup */
-		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
 	}
-	return false;
+	if (!with_cgroup)
+		return 1;
+	/* `self` is the first member of struct cgroup */
+	s->cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	return 0;
+}
+
+/*
+ * The cgroup of the socket and its ancestors, deepest first; at one depth the narrower selector wins.
+ * bpf_loop: Linux 6.1 refuses a loop that clang laid out to be entered in its middle ("back-edge from
+ * insn"; 6.12 takes it), and which layout it gets changes with every edit.
+ */
+fl_func bool fl_policy_find(struct tcp_sock *tp, __u16 port, __u32 *flags)
+{
+	struct fl_search s = {
+		.cg = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup),
+		.uid = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_uid.val),
+		.shapes = fl_ctl.shapes,
+		.port = port,
+	};
+
+	bpf_loop(FL_CGROUP_DEPTH + 1, fl_policy_at, &s, 0);
+	if (s.found)
+		*flags = s.flags;
+	return s.found;
 }
 
 fl_func void fl_fill(struct fl_side *side, struct fl_who *who)

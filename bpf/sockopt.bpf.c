@@ -56,7 +56,8 @@ int fl_setsockopt(struct bpf_sockopt *ctx)
 		return fl_fail(ENOPROTOOPT);
 	if (!sk || sk->type != SOCK_STREAM || sk->protocol != IPPROTO_TCP)
 		return fl_fail(EOPNOTSUPP);
-	if (ctx->optname != FASTLO_ENABLE || ctx->optlen != sizeof(int))
+	/* -1: another fastlod, attached to another cgroup of the path, has served this call before */
+	if (ctx->optname != FASTLO_ENABLE || (ctx->optlen != sizeof(int) && ctx->optlen != -1))
 		return fl_fail(EINVAL);
 	if (value + 1 > end)
 		return fl_fail(EINVAL);

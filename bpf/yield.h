@@ -50,22 +50,25 @@ fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
 }
 
 /* `effective` of a cgroup holds what is attached to its ancestors too. */
-fl_inline bool fl_filtered(struct cgroup *cg)
-{
-	struct bpf_prog_array *in = FL_READ(cg, bpf.effective[CGROUP_INET_INGRESS]);
-	struct bpf_prog_array *out = FL_READ(cg, bpf.effective[CGROUP_INET_EGRESS]);
-
-	return (in && FL_READ(in, items[0].prog)) || (out && FL_READ(out, items[0].prog));
-}
+#define FL_FILTERED(cg, type)                                                                            \
+	({                                                                                                \
+		struct bpf_prog_array *__e = FL_READ(cg, bpf.effective[type]);                            \
+		__e && FL_READ(__e, items[0].prog);                                                       \
+	})
 
 fl_inline __u32 fl_yield_filters(struct tcp_sock *a, struct tcp_sock *b)
 {
 	struct cgroup *ca = FL_SK(a).sk_cgrp_data.cgroup;
 	struct cgroup *cb = FL_READ(b, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
+	struct bpf_prog_array *in, *out;
 
-	if ((ca && (BPF_CORE_READ(ca, bpf.effective[CGROUP_INET_INGRESS], items[0].prog) ||
-		    BPF_CORE_READ(ca, bpf.effective[CGROUP_INET_EGRESS], items[0].prog))) ||
-	    (cb && cb != ca && fl_filtered(cb)))
+	if (!ca || !cb)
+		return FL_R_CGROUP_FILTER; /* never on a full socket: not known, so TCP */
+	in = ca->bpf.effective[CGROUP_INET_INGRESS];
+	out = ca->bpf.effective[CGROUP_INET_EGRESS];
+	if ((in && in->items[0].prog) || (out && out->items[0].prog))
+		return FL_R_CGROUP_FILTER;
+	if (cb != ca && (FL_FILTERED(cb, CGROUP_INET_INGRESS) || FL_FILTERED(cb, CGROUP_INET_EGRESS)))
 		return FL_R_CGROUP_FILTER;
 	return FL_R_NONE;
 }

@@ -25,14 +25,17 @@ int cgroup_path_of(const char *mount, uint64_t id, char **ret_rel);
 /* pid 0: the caller */
 int cgroup_of_pid(const char *mount, pid_t pid, char **ret_rel);
 
-/* fn returns 0 to go on, anything else to stop. */
-typedef int (*cgroup_match_fn)(const char *abs_path, uint64_t id, void *arg);
-
 /*
- * Calls fn for every cgroup that the pattern names: a path or a glob (*, ?, [...], none of which
- * matches '/'), relative to the mount or starting with it. '\' is an ordinary character, since unit
- * names have it ("\x2d"). Returns what fn returned last; nothing that matches is not an error.
+ * Calls fn for every directory below root that the pattern names: a path or a glob (*, ?, [...], none
+ * of which matches '/'), relative to root or starting with it. '\' is an ordinary character, since
+ * unit names have it ("\x2d"). fn returns 0 to go on, anything else to stop; the walk returns what fn
+ * returned last. Nothing that matches is not an error.
  */
+typedef int (*cgroup_walk_fn)(const char *abs_path, void *arg);
+int cgroup_walk(const char *root, const char *pattern, cgroup_walk_fn fn, void *arg);
+
+/* The same over cgroups, with their ids. */
+typedef int (*cgroup_match_fn)(const char *abs_path, uint64_t id, void *arg);
 int cgroup_match(const char *mount, const char *pattern, cgroup_match_fn fn, void *arg);
 
 /* Whether a process lives in this cgroup or below it. */

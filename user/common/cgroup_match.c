@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Patterns over the cgroup tree. The walk goes as deep as the pattern has components and reads only
- * directories that a wildcard needs: a literal component is one name_to_handle_at or nothing.
+ * directories that a wildcard needs.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -11,11 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cgroup.h"
 
 struct walk {
-	cgroup_match_fn fn;
+	cgroup_walk_fn fn;
 	void *arg;
 	char path[PATH_MAX]; /* of the directory that the walk is in, no trailing '/' */
 	size_t len;
@@ -77,16 +78,15 @@ static int step_glob(struct walk *w, const char *component, size_t len, const ch
 
 static int step(struct walk *w, const char *rest)
 {
-	uint64_t id;
+	struct stat st;
 	size_t len;
 
 	while (*rest == '/')
 		rest++;
 	if (!*rest) {
-		/* gone meanwhile, or not a directory of kernfs at all */
-		if (cgroup_id_of(w->len ? w->path : "/", &id) < 0)
+		if (stat(w->len ? w->path : "/", &st) < 0 || !S_ISDIR(st.st_mode))
 			return 0;
-		return w->fn(w->path, id, w->arg);
+		return w->fn(w->path, w->arg);
 	}
 	len = strcspn(rest, "/");
 	if (is_literal(rest, len))
@@ -94,7 +94,7 @@ static int step(struct walk *w, const char *rest)
 	return step_glob(w, rest, len, rest + len);
 }
 
-int cgroup_match(const char *mount, const char *pattern, cgroup_match_fn fn, void *arg)
+int cgroup_walk(const char *root, const char *pattern, cgroup_walk_fn fn, void *arg)
 {
 	struct walk *w;
 	int r;
@@ -104,17 +104,39 @@ int cgroup_match(const char *mount, const char *pattern, cgroup_match_fn fn, voi
 		return -ENOMEM;
 	w->fn = fn;
 	w->arg = arg;
-	w->len = strlen(mount);
-	while (w->len > 0 && mount[w->len - 1] == '/')
+	w->len = strlen(root);
+	while (w->len > 0 && root[w->len - 1] == '/')
 		w->len--;
 	if (w->len >= sizeof(w->path)) {
 		free(w);
 		return -ENAMETOOLONG;
 	}
-	memcpy(w->path, mount, w->len);
-	if (w->len && strncmp(pattern, mount, w->len) == 0 && (!pattern[w->len] || pattern[w->len] == '/'))
+	memcpy(w->path, root, w->len);
+	if (w->len && strncmp(pattern, root, w->len) == 0 && (!pattern[w->len] || pattern[w->len] == '/'))
 		pattern += w->len;
 	r = step(w, pattern);
 	free(w);
 	return r;
+}
+
+struct match {
+	cgroup_match_fn fn;
+	void *arg;
+};
+
+static int with_id(const char *abs_path, void *arg)
+{
+	struct match *m = arg;
+	uint64_t id;
+
+	if (cgroup_id_of(abs_path, &id) < 0)
+		return 0; /* gone meanwhile, or no cgroup at all */
+	return m->fn(abs_path, id, m->arg);
+}
+
+int cgroup_match(const char *mount, const char *pattern, cgroup_match_fn fn, void *arg)
+{
+	struct match m = { .fn = fn, .arg = arg };
+
+	return cgroup_walk(mount, pattern, with_id, &m);
 }

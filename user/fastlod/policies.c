@@ -153,7 +153,7 @@ static bool is_over(struct policies *p, struct entry *e, uint64_t now_ns)
 		e->was_populated = true;
 		return false;
 	}
-	if (!e->was_populated && now_ns - e->added_ns < POLICIES_RUN_GRACE_NS)
+	if (!e->was_populated && now_ns < e->added_ns + POLICIES_RUN_GRACE_NS)
 		return false;
 	r = cgroup_remove(path);
 	if (r == -EBUSY)

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections that were open before their policy: adopted under traffic, released when the policy goes,
+ * adopted again, and every byte of the stream in its place throughout.
+ */
+#include "check.h"
+
+#include "traffic.h"
+
+static int add_policy(const char *engage)
+{
+	return env_ctl(NULL, "policy", "add", "late", "--cgroup", env.rel, "--engage", engage, NULL);
+}
+
+static int remove_policy(void)
+{
+	return env_ctl(NULL, "policy", "remove", "late", NULL);
+}
+
+/* Both ends' counters grow while traffic runs, or PATIENCE_MS pass. */
+static int wait_spliced(struct pair *p)
+{
+	uint64_t first[2] = { spliced(p->fd[CLIENT]), spliced(p->fd[SERVER]) };
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	do {
+		if (info(p->fd[CLIENT]).tx_spliced_bytes > first[CLIENT] + 100000 &&
+		    info(p->fd[SERVER]).tx_spliced_bytes > first[SERVER] + 100000)
+			return 0;
+	} while (tick(until));
+	pair_dump(stderr, p);
+	return -ETIMEDOUT;
+}
+
+/* TCP or no part of fastlo at all any more; draining, yielding and the like are not there yet. */
+static int wait_plain(struct pair *p, int side)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	do {
+		unsigned int s = info(p->fd[side]).state;
+
+		if (s == FASTLO_STATE_TCP || s == FASTLO_STATE_OFF)
+			return 0;
+	} while (tick(until));
+	pair_dump(stderr, p);
+	return -ETIMEDOUT;
+}
+
+/* With traffic running or not: not one more byte past TCP. */
+static void check_released(struct pair *p, struct traffic *t)
+{
+	uint64_t before[2];
+
+	for (int side = 0; side < 2; side++) {
+		ok(wait_plain(p, side));
+		before[side] = spliced(p->fd[side]);
+	}
+	if (t)
+		ok(traffic_more(t, 8 << 20));
+	else
+		ok(pair_pingpong(p, 50, 1000));
+	for (int side = 0; side < 2; side++)
+		assert_true(spliced(p->fd[side]) <= before[side]);
+}
+
+static void open_with_bytes_in_flight(struct pair *p, enum kind k)
+{
+	ok(pair_open(p, k, false, false));
+	ok(pair_pingpong(p, 10, 500));
+	for (int from = 0; from < 2; from++)
+		for (int i = 0; i < 30; i++)
+			ok(pair_send(p, from, 1 + i * 50));
+	ok(pair_recv(p, CLIENT, 1000));
+	for (int side = 0; side < 2; side++)
+		assert_int_equal(info(p->fd[side]).state, FASTLO_STATE_OFF);
+}
+
+/* One thread, so that what is in flight at the moment of adoption is known. */
+static void adopted_with_bytes_in_flight(void **state)
+{
+	const char *const engages[] = { "observed", "eager" };
+	struct pair p;
+
+	(void)state;
+	for (int e = 0; e < 2; e++)
+		for (enum kind k = 0; k < KINDS; k++) {
+			open_with_bytes_in_flight(&p, k);
+			assert_int_equal(add_policy(engages[e]), 0);
+			ok(pair_send(&p, CLIENT, 3000));
+			ok(pair_send(&p, SERVER, 3000));
+			ok(pair_recv(&p, SERVER, 1234));
+			ok(pair_send(&p, SERVER, 3000));
+			ok(pair_drain(&p, SERVER));
+			ok(pair_drain(&p, CLIENT));
+			ok(pair_warm(&p));
+			/* leave spliced bytes unread when the policy goes */
+			ok(pair_send(&p, CLIENT, 2000));
+			ok(pair_send(&p, SERVER, 2000));
+			assert_int_equal(remove_policy(), 0);
+			ok(pair_send(&p, CLIENT, 2000));
+			ok(pair_send(&p, SERVER, 2000));
+			ok(pair_drain(&p, CLIENT));
+			ok(pair_drain(&p, SERVER));
+			check_released(&p, NULL);
+			assert_int_equal(add_policy(engages[e]), 0);
+			ok(pair_warm(&p));
+			assert_int_equal(remove_policy(), 0);
+			check_released(&p, NULL);
+			pair_close(&p);
+		}
+}
+
+static void stream(const char *engage, bool processes, size_t max_send)
+{
+	struct traffic_opts o = { .seed = 3, .max_send = max_send, .max_recv = 100000 };
+	struct traffic *t;
+	struct pair p;
+
+	open_with_bytes_in_flight(&p, V4);
+	ok((processes ? traffic_fork : traffic_start)(&t, &p, &o));
+	ok(traffic_more(t, 4 << 20));
+	for (int round = 0; round < 5; round++) {
+		assert_int_equal(add_policy(engage), 0);
+		ok(wait_spliced(&p));
+		ok(traffic_more(t, 4 << 20));
+		assert_int_equal(remove_policy(), 0);
+		check_released(&p, t);
+	}
+	ok(traffic_stop(t));
+	ok(pair_pingpong(&p, 50, 1000));
+	pair_close(&p);
+}
+
+static void adopted_under_traffic_observed(void **state)
+{
+	(void)state;
+	stream("observed", false, 20000);
+	stream("observed", false, 200);
+}
+
+static void adopted_under_traffic_eager(void **state)
+{
+	(void)state;
+	stream("eager", false, 20000);
+}
+
+static void adopted_under_traffic_of_two_processes(void **state)
+{
+	(void)state;
+	stream("observed", true, 20000);
+}
+
+/* Adopted while somebody is parked in a receive: rule 3. */
+static void adopted_while_blocking(void **state)
+{
+	struct traffic *t;
+	struct pair p;
+
+	(void)state;
+	open_with_bytes_in_flight(&p, V4);
+	ok(traffic_start(&t, &p, &(struct traffic_opts){ .bytes = 256 << 20, .flags = TRAFFIC_BLOCKING }));
+	ok(traffic_more(t, 1 << 20));
+	assert_int_equal(env_ctl(NULL, "policy", "add", "late", "--cgroup", env.rel, "--engage", "eager",
+				 "--blocking", "allow", NULL), 0);
+	ok(traffic_stop(t));
+	assert_true(spliced(p.fd[CLIENT]) > 0);
+	assert_true(spliced(p.fd[SERVER]) > 0);
+	assert_int_equal(remove_policy(), 0);
+	check_released(&p, NULL);
+	pair_close(&p);
+}
+
+/* A connection whose other end is outside every policy is left alone. */
+static void half_in_policy(void **state)
+{
+	struct dial d = { .kind = V4 };
+	struct pair p = { .fd = { -1, -1 }, .seed = 99 };
+	uint16_t port;
+
+	(void)state;
+	ok(env_join(env.home));
+	ok(pair_listen(&d, &p.listener, &port));
+	ok(env_join(env.app));
+	ok(pair_connect(&d, port, &p.fd[CLIENT]));
+	ok(pair_accept(&p));
+	ok(pair_pingpong(&p, 10, 100));
+	assert_int_equal(add_policy("eager"), 0);
+	ok(pair_pingpong(&p, 100, 100));
+	assert_int_equal(spliced(p.fd[CLIENT]), 0);
+	ok(pair_pump(&p, CLIENT, 1 << 20, 3000));
+	assert_int_equal(spliced(p.fd[CLIENT]), 0);
+	assert_int_equal(remove_policy(), 0);
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(adopted_with_bytes_in_flight),
+		cmocka_unit_test(adopted_under_traffic_observed),
+		cmocka_unit_test(adopted_under_traffic_eager),
+		cmocka_unit_test(adopted_under_traffic_of_two_processes),
+		cmocka_unit_test(adopted_while_blocking),
+		cmocka_unit_test(half_in_policy),
+	};
+
+	return run_group(tests, group_up, group_down);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Bytes stay in order where TCP and splice meet: at the start of a connection, and whenever the
+ * receive buffer fills and empties again.
+ */
+#include "check.h"
+
+static void sent_before_accept(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (enum kind k = 0; k < KINDS; k++) {
+		ok(pair_dial(&p, &(struct dial){ .kind = k, .opt = { true, true }, .not_accepted = true }));
+		for (int i = 0; i < 40; i++)
+			ok(pair_send(&p, CLIENT, 1 + i * 37));
+		ok(pair_accept(&p));
+		ok(pair_recv(&p, CLIENT, 700));
+		for (int i = 0; i < 40; i++)
+			ok(pair_send(&p, CLIENT, 1 + i * 11));
+		ok(pair_drain(&p, CLIENT));
+		ok(pair_warm(&p));
+		ok(pair_pump(&p, CLIENT, 300000, 1000));
+		ok(pair_pump(&p, SERVER, 300000, 1000));
+		pair_close(&p);
+	}
+}
+
+static void filled_before_accept(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		ok(pair_dial(&p, &(struct dial){ .kind = V4, .opt = { true, true }, .not_accepted = true }));
+		assert_true(ok(pair_fill(&p, CLIENT, 1000 + 3000 * round)) > 10000);
+		ok(pair_accept(&p));
+		ok(pair_drain(&p, CLIENT));
+		ok(pair_warm(&p));
+		pair_close(&p);
+	}
+}
+
+static void deferred_accept(void **state)
+{
+	struct dial d = { .kind = V4, .opt = { true, true }, .defer_accept = 10, .not_accepted = true };
+	struct pair p;
+
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		ok(pair_dial(&p, &d));
+		/* the first bytes come with the ACK that makes the server's socket */
+		for (int i = 0; i < 1 + round; i++)
+			ok(pair_send(&p, CLIENT, 1 + 100 * round));
+		ok(pair_accept(&p));
+		ok(pair_drain(&p, CLIENT));
+		ok(pair_pingpong(&p, 3, 100));
+		ok(pair_warm(&p));
+		ok(pair_pump(&p, CLIENT, 100000, 1000));
+		pair_close(&p);
+	}
+}
+
+static void server_speaks_first(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (enum kind k = 0; k < KINDS; k++) {
+		ok(pair_open(&p, k, true, true));
+		for (int i = 0; i < 30; i++)
+			ok(pair_send(&p, SERVER, 1 + i * 19));
+		ok(pair_recv(&p, SERVER, 1));
+		for (int i = 0; i < 30; i++)
+			ok(pair_send(&p, SERVER, 1 + i * 7));
+		ok(pair_drain(&p, SERVER));
+		ok(pair_warm(&p));
+		ok(pair_pump(&p, SERVER, 300000, 1000));
+		pair_close(&p);
+	}
+}
+
+static void both_speak_at_once(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (int round = 0; round < 50; round++) {
+		ok(pair_open(&p, round % KINDS, true, true));
+		for (int i = 0; i < 20; i++) {
+			ok(pair_send(&p, SERVER, 1 + i));
+			ok(pair_send(&p, CLIENT, 20 - i));
+			if (i % 5 == round % 5) {
+				ok(pair_recv(&p, CLIENT, 3));
+				ok(pair_recv(&p, SERVER, 1));
+			}
+		}
+		ok(pair_drain(&p, SERVER));
+		ok(pair_drain(&p, CLIENT));
+		ok(pair_warm(&p));
+		pair_close(&p);
+	}
+}
+
+/*
+ * The reader stops until the sender gets EAGAIN: the first messages are spliced, the rest goes over TCP
+ * and must wait its turn; then it reads everything and the direction may engage again.
+ */
+static void switch_back_and_forth(void **state)
+{
+	int to_tcp = 0, to_splice = 0;
+	uint64_t random = 42;
+	struct pair p;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	for (int round = 0; round < 200; round++) {
+		int from = round / 3 % 2;
+		struct fastlo_info a = info(p.fd[from]), b;
+
+		assert_true(ok(pair_fill(&p, from, rnd_size(&random, 200000))) > 0);
+		b = info(p.fd[from]);
+		to_tcp += b.tx_tcp_bytes > a.tx_tcp_bytes;
+		/* half, then more while TCP bytes are unread, then the rest */
+		ok(pair_recv(&p, from, (p.sent[from] - p.got[from]) / 2));
+		for (int i = 0; i < 5; i++) {
+			ssize_t n = pair_try_send(&p, from, rnd_size(&random, 2000), 0);
+
+			if (n != -EAGAIN)
+				ok(n);
+		}
+		ok(pair_drain(&p, from));
+		a = info(p.fd[from]);
+		ok(pair_pump(&p, from, 20000, 500));
+		to_splice += info(p.fd[from]).tx_spliced_bytes > a.tx_spliced_bytes;
+	}
+	print_message("of 200 rounds %d went over to TCP, %d came back\n", to_tcp, to_splice);
+	assert_true(to_tcp >= 150);
+	assert_true(to_splice >= 150);
+	ok(pair_warm(&p));
+	pair_close(&p);
+}
+
+static void messages_larger_than_the_buffer(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	for (int i = 0; i < 20; i++) {
+		ok(pair_pump(&p, i % 2, 8 << 20, 1 << 20));
+		ok(pair_pump(&p, i % 2, 100000, 10));
+	}
+	assert_true(spliced(p.fd[CLIENT]) > 0);
+	ok(pair_warm(&p));
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sent_before_accept),
+		cmocka_unit_test(filled_before_accept),
+		cmocka_unit_test(deferred_accept),
+		cmocka_unit_test(server_speaks_first),
+		cmocka_unit_test(both_speak_at_once),
+		cmocka_unit_test(switch_back_and_forth),
+		cmocka_unit_test(messages_larger_than_the_buffer),
+	};
+
+	return run_group(tests, group_up, group_down);
+}

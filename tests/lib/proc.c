@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Time, processes and files for the harness. A child gets PR_SET_PDEATHSIG, so none outlives the test
+ * program, and starts in the cgroup that it is given, so it never keeps the test's own one busy.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+bool tick(int64_t deadline_ms)
+{
+	struct timespec nap = { .tv_nsec = 1000000 };
+
+	if (now_ms() >= deadline_ms)
+		return false;
+	nanosleep(&nap, NULL);
+	return true;
+}
+
+static void child_exec(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (cgroup)
+		env_join(cgroup);
+	if (uid && (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+		_exit(126);
+	/* after setresuid, which clears it */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (out >= 0)
+		dup2(out, STDOUT_FILENO);
+	if (err >= 0)
+		dup2(err, STDERR_FILENO);
+	for (; envs && *envs; envs++)
+		putenv(*envs);
+	execv(argv[0], argv);
+	dprintf(STDERR_FILENO, "cannot run '%s': %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+int proc_spawn(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err, pid_t *ret)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		child_exec(argv, envs, uid, cgroup, out, err);
+	*ret = pid;
+	return 0;
+}
+
+int proc_wait(pid_t pid, int timeout_ms)
+{
+	int64_t until = now_ms() + timeout_ms;
+	int status;
+
+	do {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+
+		if (got == pid)
+			return status;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+	} while (tick(until));
+	return -ETIMEDOUT;
+}
+
+int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int file_read(const char *path, char *ret, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t have = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while (have + 1 < size && (n = read(fd, ret + have, size - 1 - have)) > 0)
+		have += n;
+	ret[have] = '\0';
+	close(fd);
+	return (int)have;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	remove(path);
+	return 0;
+}
+
+int tree_remove(const char *path)
+{
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 ? -errno : 0;
+}

@@ -56,10 +56,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		return reason;
 
 	rcvbuf = FL_READ(tb, inet_conn.icsk_inet.sk.sk_rcvbuf);
-	limit = rcvbuf;
-	if (!(FL_READ(tb, inet_conn.icsk_inet.sk.sk_userlocks) & 2) && FL_SK(ta).sk_sndbuf > rcvbuf)
-		limit = FL_SK(ta).sk_sndbuf;
-	if (!fl_fits(size, limit, FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter)))
+	if (!fl_fits(size, rcvbuf, FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter)))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);
 	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {

@@ -196,8 +196,6 @@ struct sock {
 		atomic_t rmem_alloc;
 	} sk_backlog;
 	int sk_rcvbuf;
-	int sk_sndbuf;
-	u8 sk_userlocks;
 	struct sk_filter *sk_filter;
 	int sk_rcvlowat;
 	u32 sk_tsflags;

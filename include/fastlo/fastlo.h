@@ -3,8 +3,9 @@
  * fastlo for applications: opt one socket in to the loopback fast path. C and C++, header only.
  *
  * Both ends of a connection must opt in: the connecting side before connect(2), the listening side
- * before the connection is established (accepted sockets inherit). Without fastlod every call fails
- * with ENOPROTOOPT, the kernel's own answer to an unknown level, and the socket is plain TCP.
+ * before the connection is established (accepted sockets inherit). Without fastlod the kernel itself
+ * answers to an unknown level (setsockopt: ENOPROTOOPT, getsockopt: EOPNOTSUPP), and the socket is
+ * plain TCP.
  */
 #ifndef FASTLO_FASTLO_H
 #define FASTLO_FASTLO_H

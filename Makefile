@@ -160,6 +160,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -m 644 include/fastlo/fastlo.h include/fastlo/reason.def $(DESTDIR)$(PREFIX)/include/fastlo
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	test -e $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf || \
 	install -D -m 644 dist/fastlo.conf $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' dist/systemd/fastlod.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/fastlod.service

@@ -88,7 +88,12 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		fl_stop(index, slot, reason);
 		return;
 	}
-	if (slot->state != FL_OBSERVE || slot->stop || fl_ctl.mode != FL_MODE_RUN)
+	if (slot->stop) {
+		/* stopped while it was HALF, or between two steps of an admission */
+		fl_leave(index, slot);
+		return;
+	}
+	if (slot->state != FL_OBSERVE || fl_ctl.mode != FL_MODE_RUN)
 		return;
 	if (!(a->flags & b->flags & FL_F_PRESENT) || ((a->flags | b->flags) & FL_F_CLOSED))
 		return;

@@ -91,8 +91,7 @@ static void stopped_with_unread_bytes(void **state)
 	}
 	/* it waits for the reader; then it goes */
 	assert_return_code(kill(env_daemon(), SIGTERM), errno);
-	ok(wait_reason(p.fd[CLIENT], FL_R_DRAINING) == 0 || info(p.fd[CLIENT]).state == FASTLO_STATE_DRAINING ?
-		   0 : -ETIMEDOUT);
+	expect_state(p.fd[CLIENT], FASTLO_STATE_DRAINING);
 	ok(pair_send(&p, CLIENT, 1000));
 	ok(pair_send(&p, SERVER, 1000));
 	ok(pair_drain(&p, CLIENT));
@@ -124,6 +123,20 @@ static void stopped_again_and_again(void **state)
 	pair_close(&p);
 }
 
+/* Under traffic: both directions go on being spliced. */
+static int wait_growth(struct pair *p)
+{
+	uint64_t first[2] = { spliced(p->fd[CLIENT]), spliced(p->fd[SERVER]) };
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	do {
+		if (spliced(p->fd[CLIENT]) > first[CLIENT] && spliced(p->fd[SERVER]) > first[SERVER])
+			return 0;
+	} while (tick(until));
+	pair_dump(stderr, p);
+	return -ETIMEDOUT;
+}
+
 /* Pins keep the programs and maps: the pair goes on, spliced, and the next fastlod takes it over. */
 static void killed_and_restarted(void **state)
 {
@@ -133,18 +146,15 @@ static void killed_and_restarted(void **state)
 	(void)state;
 	ok(pair_open(&p, V4, true, true));
 	ok(pair_warm(&p));
-	ok(traffic_start(&t, &p, &(struct traffic_opts){ .seed = 3, .max_send = 30000 }));
+	/* pauses: a sender that never lets its reader catch up stays on TCP */
+	ok(traffic_start(&t, &p, &(struct traffic_opts){ .seed = 3, .max_send = 30000, .flags = TRAFFIC_PAUSE }));
 	for (int round = 0; round < 5; round++) {
-		uint64_t before;
-
 		ok(traffic_more(t, 4 << 20));
 		ok(env_kill());
 		assert_true(env_has_pins());
 		ok(traffic_more(t, 4 << 20));
 		ok(env_restart());
-		before = spliced(p.fd[CLIENT]);
-		ok(traffic_more(t, 4 << 20));
-		assert_true(spliced(p.fd[CLIENT]) > before);
+		ok(wait_growth(&p));
 		ok(pair_open(&q, V6, true, true));
 		ok(pair_warm(&q));
 		pair_close(&q);
@@ -180,7 +190,11 @@ static void drain_and_resume(void **state)
 static void malformed_config(void **state)
 {
 	/* what is wrong, the line, and what must be quoted */
-	static const struct { const char *more; int line; const char *value; } bad[] = {
+	static const struct {
+		const char *more;
+		int line;
+		const char *value;
+	} bad[] = {
 		{ "max_pairs = 9x\n", 5, "9x" },
 		{ "max_pairs = 0\n", 5, "0" },
 		{ "no_such_key = 1\n", 5, "no_such_key" },
@@ -188,7 +202,7 @@ static void malformed_config(void **state)
 		{ "observer = magic\n", 5, "magic" },
 		{ "[policy x]\nport = 70000\n", 6, "70000" },
 		{ "[policy x]\ncgroup = /a\nengage = sometimes\n", 7, "sometimes" },
-		{ "[nonsense]\na = 1\n", 6, "nonsense" },
+		{ "[nonsense]\na = 1\n", 5, "nonsense" },
 		{ "just words\n", 5, "" },
 	};
 	char text[1024], said[4096], where[192];
@@ -199,8 +213,6 @@ static void malformed_config(void **state)
 		check_exit(env_try_daemon(text, 0, said, sizeof(said)), 1);
 		check_one_line(said);
 		snprintf(where, sizeof(where), "%s/try.conf:%d:", env.dir, bad[i].line);
-		if (!strstr(said, where) && bad[i].line == 6)
-			snprintf(where, sizeof(where), "%s/try.conf:%d:", env.dir, bad[i].line - 1);
 		assert_non_null(strstr(said, where));
 		assert_non_null(strstr(said, bad[i].value));
 	}

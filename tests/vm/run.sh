@@ -144,7 +144,7 @@ digest() {
 boot() { # KERNEL
 	log=$VM_DIR/$1.log
 	build_image "$1"
-	nice -n 10 timeout -k 10 "$VM_TIMEOUT" "$QEMU" -accel tcg,thread=single -smp 2 -m "$VM_MEM" -cpu max \
+	nice -n 10 timeout --foreground -k 10 "$VM_TIMEOUT" "$QEMU" -accel tcg,thread=single -smp 2 -m "$VM_MEM" -cpu max \
 		-nographic -no-reboot -nodefaults -serial stdio -kernel "$VM_DIR/$1/vmlinuz" -initrd "$work/$1.gz" \
 		-append "console=ttyS0 panic=-1 quiet loglevel=4 $VM_APPEND" </dev/null >"$log" 2>&1
 	release=$(tr -d '\r' <"$log" | sed -n 's/^@@ kernel \([^ ]*\) *\(.*\)/\1 \2/p' | sed 's/-cloud-amd64//; s/ $//' | head -1)

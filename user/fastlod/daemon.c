@@ -23,6 +23,7 @@
 #include "lock.h"
 #include "log.h"
 #include "policies.h"
+#include "remember.h"
 
 #define EXIT_REFUSED 2
 #define HALF_NS 1000000000ULL
@@ -59,6 +60,8 @@ static int sync_policies(struct daemon *d, bool always)
 	int r = policies_sync(d->policies, programs_policy_fd(d->programs), &shapes, &changed);
 
 	programs_ctl(d->programs)->shapes = shapes;
+	if (always)
+		remember_save(d->policies, d->cfg.run_dir);
 	if (r < 0)
 		log_warn("cannot write the policies into the kernel: %s", strerror(-r));
 	if (changed || always)
@@ -83,7 +86,7 @@ static bool on_swept(void *arg, unsigned int left)
 		return true;
 	}
 	if (d->control && policies_reap(d->policies, now_ns()) > 0)
-		sync_policies(d, false);
+		sync_policies(d, true);
 	return false;
 }
 
@@ -121,7 +124,15 @@ static int op_policy_add(void *arg, const struct policy *p, char *err, size_t er
 	struct daemon *d = arg;
 	int r = policies_add(d->policies, p, err, errlen);
 
-	return r < 0 ? r : sync_policies(d, true);
+	if (r < 0)
+		return r;
+	r = sync_policies(d, true);
+	if (r < 0) {
+		snprintf(err, errlen, "policy '%s': cannot write it into the kernel: %s", p->name, strerror(-r));
+		policies_remove(d->policies, p->name);
+		sync_policies(d, true);
+	}
+	return r;
 }
 
 static int op_policy_remove(void *arg, const char *name, char *err, size_t errlen)
@@ -131,7 +142,12 @@ static int op_policy_remove(void *arg, const char *name, char *err, size_t errle
 
 	if (r == -ENOENT)
 		snprintf(err, errlen, "no policy is named '%s'", name);
-	return r < 0 ? r : sync_policies(d, true);
+	if (r < 0)
+		return r;
+	r = sync_policies(d, true);
+	if (r < 0)
+		snprintf(err, errlen, "policy '%s' is gone, but the kernel's copy is not: %s", name, strerror(-r));
+	return r;
 }
 
 static int op_drain(void *arg, char *err, size_t errlen)
@@ -294,6 +310,8 @@ static int start_service(struct daemon *d)
 			return r;
 		}
 	}
+	if (programs_adopted(d->programs))
+		remember_load(d->policies, d->cfg.run_dir);
 	r = control_listen(d->event, d->cfg.run_dir, &ops, d, &d->control);
 	if (r < 0)
 		return r;
@@ -307,6 +325,7 @@ static void finish(struct daemon *d, bool started)
 	control_free(d->control);
 	if (started && !d->left && d->clean_sweeps >= 2) {
 		programs_remove(d->programs);
+		remember_forget(d->cfg.run_dir);
 		log_info("stopped, nothing left behind");
 	} else if (started) {
 		log_warn("%u pairs still hold unread bytes: everything stays at work in '%s', a new fastlod takes over",

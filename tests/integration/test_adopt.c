@@ -113,7 +113,7 @@ static void adopted_with_bytes_in_flight(void **state)
 
 static void stream(const char *engage, bool processes, size_t max_send)
 {
-	struct traffic_opts o = { .seed = 3, .max_send = max_send, .max_recv = 100000 };
+	struct traffic_opts o = { .seed = 3, .max_send = max_send, .max_recv = 100000, .flags = TRAFFIC_CATCHUP };
 	struct traffic *t;
 	struct pair p;
 
@@ -159,7 +159,8 @@ static void adopted_while_blocking(void **state)
 
 	(void)state;
 	open_with_bytes_in_flight(&p, V4);
-	ok(traffic_start(&t, &p, &(struct traffic_opts){ .bytes = 256 << 20, .flags = TRAFFIC_BLOCKING }));
+	ok(traffic_start(&t, &p, &(struct traffic_opts){ .bytes = 256 << 20,
+							  .flags = TRAFFIC_BLOCKING | TRAFFIC_CATCHUP }));
 	ok(traffic_more(t, 1 << 20));
 	assert_int_equal(env_ctl(NULL, "policy", "add", "late", "--cgroup", env.rel, "--engage", "eager",
 				 "--blocking", "allow", NULL), 0);

@@ -146,8 +146,8 @@ static void killed_and_restarted(void **state)
 	(void)state;
 	ok(pair_open(&p, V4, true, true));
 	ok(pair_warm(&p));
-	/* pauses: a sender that never lets its reader catch up stays on TCP */
-	ok(traffic_start(&t, &p, &(struct traffic_opts){ .seed = 3, .max_send = 30000, .flags = TRAFFIC_PAUSE }));
+	/* a sender that never lets its reader catch up stays on TCP */
+	ok(traffic_start(&t, &p, &(struct traffic_opts){ .seed = 3, .max_send = 30000, .flags = TRAFFIC_CATCHUP }));
 	for (int round = 0; round < 5; round++) {
 		ok(traffic_more(t, 4 << 20));
 		ok(env_kill());

@@ -365,7 +365,7 @@ static void blocking_allowed(void **state)
 	for (int side = 0; side < 2; side++)
 		before[side] = spliced(p.fd[side]);
 	ok(traffic_start(&t, &p, &(struct traffic_opts){ .bytes = 32 << 20,
-								  .flags = TRAFFIC_BLOCKING | TRAFFIC_PAUSE }));
+								  .flags = TRAFFIC_BLOCKING | TRAFFIC_CATCHUP }));
 	ok(traffic_stop(t));
 	for (int side = 0; side < 2; side++) {
 		struct fastlo_info i = info(p.fd[side]);

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,24 @@ static void pause_maybe(struct worker *w)
 		return;
 	nap.tv_nsec = rnd(&w->rnd) % 3000000;
 	nanosleep(&nap, NULL);
+}
+
+/* Whatever MSG_MORE held back goes now, not in 200 ms. */
+static void push(int fd)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+}
+
+/* One piece in four is a conversation's end, so to speak. */
+static void catch_up_maybe(struct worker *w, uint64_t at)
+{
+	struct traffic *t = w->t;
+
+	if (!(t->o.flags & TRAFFIC_CATCHUP) || rnd(&w->rnd) % 4)
+		return;
+	push(t->p.fd[w->dir]);
+	while (load(t->got[w->dir]) < at && !load(t->error))
+		sched_yield();
 }
 
 static void resize_maybe(struct worker *w, int fd)
@@ -147,11 +166,11 @@ static int sender(struct worker *w)
 			len = end - at;
 		r = send_piece(w, at, len);
 		at += len;
+		catch_up_maybe(w, at);
 		pause_maybe(w);
 		resize_maybe(w, t->p.fd[w->dir]);
 	}
-	/* whatever MSG_MORE held back goes now, not in 200 ms */
-	setsockopt(t->p.fd[w->dir], IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	push(t->p.fd[w->dir]);
 	store(t->done[w->dir], 1);
 	return r;
 }
@@ -250,7 +269,8 @@ static int traffic_new(struct traffic **ret, struct pair *p, const struct traffi
 
 	if (t == MAP_FAILED)
 		return -errno;
-	if (o->flags & TRAFFIC_BLOCKING && !o->bytes)
+	/* a MSG_WAITALL reader waits for more than the sender that waits for it has sent */
+	if ((o->flags & TRAFFIC_BLOCKING && !o->bytes) || (o->flags & TRAFFIC_CATCHUP && o->flags & TRAFFIC_WAITALL))
 		return -EINVAL;
 	t->o = *o;
 	t->o.max_send = o->max_send ? o->max_send : 65536;

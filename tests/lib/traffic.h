@@ -15,6 +15,7 @@ enum {
 	TRAFFIC_WAITALL = 1 << 2,  /* some receives are MSG_WAITALL */
 	TRAFFIC_PAUSE = 1 << 3,	   /* short pauses now and then */
 	TRAFFIC_VECTORS = 1 << 4,  /* some sends are sendmsg of several pieces, some with MSG_MORE */
+	TRAFFIC_CATCHUP = 1 << 6, /* now and then a sender waits for its reader, so that splice can engage again */
 	TRAFFIC_BUFFERS = 1 << 5,  /* SO_RCVBUF and SO_SNDBUF change on the way */
 };
 

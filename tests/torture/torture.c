@@ -18,6 +18,7 @@
 #define CONFIG "[policy torture]\ncgroup = @CGROUP@\n" /* whoever does not opt in himself is observed */
 #define ABREAST 2 /* pairs at a time: enough to keep two CPUs busy */
 #define WILD (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS)
+#define TALK (WILD | TRAFFIC_CATCHUP) /* a sender that never waits for its reader soon stays on TCP */
 
 struct scenario {
 	const char *name;
@@ -31,21 +32,23 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-	{ "eager-v4", V4, true, false, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 10, 8 },
-	{ "eager-v6", V6, true, true, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 10, 8 },
-	{ "eager-mapped", MAPPED, true, false, WILD | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 8, 8 },
-	{ "eager-own", OWN, true, true, WILD | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 8, 8 },
-	{ "eager-blocking", V4, true, true, WILD | TRAFFIC_BLOCKING, 1 << 18, 1 << 18, 10, 8 },
-	{ "eager-waitall", V6, true, false, WILD | TRAFFIC_BLOCKING | TRAFFIC_WAITALL, 1 << 18, 1 << 18, 8, 8, true },
+	{ "eager-v4", V4, true, false, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
+	{ "eager-v6", V6, true, true, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
+	{ "eager-mapped", MAPPED, true, false, TALK, 1 << 16, 1 << 16, 8, 8 },
+	{ "eager-own", OWN, true, true, TALK, 1 << 16, 1 << 16, 8, 8 },
+	{ "eager-full", V6, true, true, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 8, 8 },
+	{ "eager-blocking", V4, true, true, TALK | TRAFFIC_BLOCKING, 1 << 16, 1 << 18, 10, 8 },
+	{ "eager-waitall", V6, true, false, WILD | TRAFFIC_BLOCKING | TRAFFIC_WAITALL, 1 << 18, 1 << 18, 6, 8, true },
 	{ "eager-small", V4, true, false, TRAFFIC_PEEK | TRAFFIC_VECTORS, 400, 3000, 1, 4 },
-	{ "eager-mixed", V6, true, true, TRAFFIC_VECTORS, 1 << 20, 2000, 3, 4 },
-	{ "eager-short", V4, true, false, WILD, 1 << 15, 1 << 15, 2, 400 },
-	{ "observed-v4", V4, false, true, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 10, 8 },
-	{ "observed-v6", V6, false, false, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 10, 8 },
-	{ "observed-mapped", MAPPED, false, true, WILD, 1 << 16, 1 << 16, 8, 8 },
-	{ "observed-own", OWN, false, false, WILD, 1 << 16, 1 << 16, 8, 8 },
+	{ "eager-mixed", V6, true, true, TRAFFIC_VECTORS | TRAFFIC_CATCHUP, 1 << 18, 3000, 2, 4 },
+	{ "eager-short", V4, true, false, TALK, 1 << 15, 1 << 15, 2, 400 },
+	{ "observed-v4", V4, false, true, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
+	{ "observed-v6", V6, false, false, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
+	{ "observed-mapped", MAPPED, false, true, TALK, 1 << 16, 1 << 16, 8, 8 },
+	{ "observed-own", OWN, false, false, TALK, 1 << 16, 1 << 16, 8, 8 },
+	{ "observed-full", V4, false, false, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 8, 8 },
 	{ "observed-small", V6, false, true, WILD, 400, 3000, 1, 4 },
-	{ "observed-short", MAPPED, false, false, WILD, 1 << 15, 1 << 15, 2, 400 },
+	{ "observed-short", MAPPED, false, false, TALK, 1 << 15, 1 << 15, 2, 400 },
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

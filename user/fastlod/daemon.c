@@ -343,16 +343,20 @@ static void finish(struct daemon *d, bool started)
 int daemon_run(struct config *cfg, const char *config_path)
 {
 	struct daemon d = { .cfg = *cfg, .config_path = config_path };
-	int r = lock_run_dir(d.cfg.run_dir);
+	int r;
 
-	if (r < 0) {
-		config_free(&d.cfg);
-		return EXIT_REFUSED;
-	}
 	clock_gettime(CLOCK_MONOTONIC, &d.started);
+	/* from here on a signal waits for the loop, so that nothing is left half done */
 	r = start_loop(&d);
-	if (r >= 0)
+	if (r >= 0) {
+		r = lock_run_dir(d.cfg.run_dir);
+		if (r < 0) {
+			finish(&d, false);
+			config_free(&d.cfg);
+			return EXIT_REFUSED;
+		}
 		r = check_host(&d);
+	}
 	if (r >= 0)
 		r = start_programs(&d);
 	if (r >= 0)

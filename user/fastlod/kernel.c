@@ -11,11 +11,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 
 #include "kernel.h"
 #include "log.h"
@@ -81,6 +83,18 @@ static bool try_trampoline(const struct btf *btf)
 	return true;
 }
 
+/* The youngest things that fastlo can't do without; each stands for the kernel that brought it. */
+static int check_age(void)
+{
+	struct utsname u = { 0 };
+
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_FUNC_set_retval, NULL) != 0)
+		return 0;
+	uname(&u);
+	log_err("Linux %s is too old: it has no bpf_set_retval (Linux 5.18; fastlo needs 6.1 or later)", u.release);
+	return -EOPNOTSUPP;
+}
+
 int kernel_probe(const struct config *cfg, struct kernel *ret)
 {
 	struct kernel k = { 0 };
@@ -89,11 +103,18 @@ int kernel_probe(const struct config *cfg, struct kernel *ret)
 
 	if (r < 0)
 		return r;
+	if (!log_verbose())
+		libbpf_set_print(NULL); /* what fails here is said in one line below */
 	btf = btf__load_vmlinux_btf();
 	if (!btf) {
 		r = -errno;
 		log_err("cannot read the kernel's BTF '/sys/kernel/btf/vmlinux': %s (the kernel must be built with "
 			"CONFIG_DEBUG_INFO_BTF)", strerror(-r));
+		return r;
+	}
+	r = check_age();
+	if (r < 0) {
+		btf__free(btf);
 		return r;
 	}
 	k.rdonly_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;

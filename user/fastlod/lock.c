@@ -13,6 +13,8 @@
 #include "lock.h"
 #include "log.h"
 
+static int made_run_dir;
+
 static void pid_path(const char *run_dir, char *path, size_t size)
 {
 	snprintf(path, size, "%s/fastlod.pid", run_dir);
@@ -23,7 +25,8 @@ int lock_run_dir(const char *run_dir)
 	char path[4096], text[32] = "";
 	int fd, r;
 
-	if (mkdir(run_dir, 0755) < 0 && errno != EEXIST) {
+	made_run_dir = mkdir(run_dir, 0755) == 0;
+	if (!made_run_dir && errno != EEXIST) {
 		r = -errno;
 		log_err("cannot create '%s': %s", run_dir, strerror(-r));
 		return r;
@@ -75,4 +78,6 @@ void lock_remove(const char *run_dir)
 
 	pid_path(run_dir, path, sizeof(path));
 	unlink(path);
+	if (made_run_dir)
+		rmdir(run_dir);
 }

@@ -61,7 +61,7 @@ PRELOAD    := $(O)/libfastlo-preload.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture bench demo clean install help tests
+.PHONY: all deps check check-unit check-integration torture bench vm demo clean install help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) ## build everything but the tests
 
@@ -148,6 +148,10 @@ torture: all tests ## 10 GB of verified streams (root)
 
 bench: all tests ## plain TCP against fastlo in one run (root)
 	$(Q)O=$(O) tests/run.sh bench
+
+vm: all tests ## the tests on Debian's kernels in qemu (needs qemu-system-x86, cpio, busybox-static)
+	$(Q)O=$(O) tests/vm/run.sh fetch
+	$(Q)O=$(O) tests/vm/run.sh
 
 demo: all ## redis with and without fastlo (root)
 	$(Q)O=$(O) dist/demo.sh

@@ -118,6 +118,7 @@ int kernel_probe(const struct config *cfg, struct kernel *ret)
 		return r;
 	}
 	k.rdonly_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	k.ipv6 = btf__find_by_name_kind(btf, "inet6_recvmsg", BTF_KIND_FUNC) > 0;
 	k.recv_length = btf__find_by_name_kind(btf, "btf_trace_sock_recv_length", BTF_KIND_TYPEDEF) > 0;
 	if (cfg->observer == CONFIG_OBSERVER_AUTO || cfg->observer == CONFIG_OBSERVER_TRAMPOLINE)
 		k.trampoline = try_trampoline(btf);

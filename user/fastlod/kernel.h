@@ -13,6 +13,7 @@ struct kernel {
 	bool rdonly_cast;  /* bpf_rdonly_cast(), Linux 6.2 */
 	bool recv_length;  /* tp_btf/sock_recv_length, Linux 6.3 */
 	bool trampoline;   /* fentry and fexit attach */
+	bool ipv6;	   /* inet6_recvmsg is in the kernel itself, not in a module */
 	const char *observer; /* "trampoline", "tracepoint" or "none": what will be used */
 };
 

@@ -68,7 +68,7 @@ static void choose(struct fastlo_bpf *s, const struct kernel *k)
 
 	bpf_program__set_autoload(s->progs.fl_recv_tp, tp);
 	bpf_program__set_autoload(s->progs.fl_recv4, tramp);
-	bpf_program__set_autoload(s->progs.fl_recv6, tramp);
+	bpf_program__set_autoload(s->progs.fl_recv6, tramp && k->ipv6);
 	bpf_program__set_autoload(s->progs.fl_send, tramp);
 	s->rodata->fl_has_cast = k->rdonly_cast;
 	s->rodata->fl_oob_by_regs = !tramp;

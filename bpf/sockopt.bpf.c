@@ -52,12 +52,14 @@ int fl_setsockopt(struct bpf_sockopt *ctx)
 			ctx->optlen = 0;
 		return 1;
 	}
+	/* Of two fastlods on one cgroup path the one nearest to the socket runs first, and its word counts. */
+	if (ctx->optlen == -1 || bpf_get_retval() < 0)
+		return 1;
 	if (!fl_ctl.socket_opt_in)
 		return fl_fail(ENOPROTOOPT);
 	if (!sk || sk->type != SOCK_STREAM || sk->protocol != IPPROTO_TCP)
 		return fl_fail(EOPNOTSUPP);
-	/* -1: another fastlod, attached to another cgroup of the path, has served this call before */
-	if (ctx->optname != FASTLO_ENABLE || (ctx->optlen != sizeof(int) && ctx->optlen != -1))
+	if (ctx->optname != FASTLO_ENABLE || ctx->optlen != sizeof(int))
 		return fl_fail(EINVAL);
 	if (value + 1 > end)
 		return fl_fail(EINVAL);
@@ -131,7 +133,8 @@ int fl_getsockopt(struct bpf_sockopt *ctx)
 			ctx->optlen = 0;
 		return 1;
 	}
-	if (!fl_ctl.socket_opt_in)
+	/* 0 at a level that the kernel does not know: a fastlod nearer to the socket has answered */
+	if (bpf_get_retval() == 0)
 		return 1;
 	if (!sk || sk->type != SOCK_STREAM || sk->protocol != IPPROTO_TCP)
 		return fl_fail(EOPNOTSUPP);

@@ -225,11 +225,28 @@ static void check_get_unknown(int fd, int option)
 	fails(getsockopt(fd, SOL_FASTLO, option, &room, &len), unserved);
 }
 
+/* A system fastlod answers where ours does not: then nothing can be told of "no fastlod". */
+static void skip_if_served_from_outside(void)
+{
+	int fd, on = 1, r;
+
+	ok(env_join(env.home));
+	fd = tcp();
+	ok(env_join(env.app));
+	r = set(fd, FASTLO_ENABLE, &on, sizeof(on));
+	close(fd);
+	if (r == 0) {
+		print_message("another fastlod serves '%s', skipping\n", env.home);
+		skip();
+	}
+}
+
 static void outside_the_cgroup(void **state)
 {
 	int fd, six, on = 1;
 
 	(void)state;
+	skip_if_served_from_outside();
 	ok(env_join(env.home));
 	fd = tcp();
 	six = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -351,9 +368,11 @@ static void withdrawn_with_unread_bytes(void **state)
 
 static void without_fastlod(void **state)
 {
-	int fd = tcp(), on = 1;
+	int fd, on = 1;
 
 	(void)state;
+	skip_if_served_from_outside();
+	fd = tcp();
 	assert_int_equal(env_sigterm_and_wait(), 0);
 	fails(set(fd, FASTLO_ENABLE, &on, sizeof(on)), ENOPROTOOPT);
 	check_get_unknown(fd, FASTLO_ENABLE);

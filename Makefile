@@ -24,8 +24,9 @@ say = @:
 endif
 
 LIBS       := libbpf libsystemd json-c smartcols
-PC_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null)
-PC_LIBS    := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -linih
+# asked at first use, not now: in `make deps check` the libraries are not there yet
+PC_CFLAGS   = $(eval PC_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(PC_CFLAGS)
+PC_LIBS     = $(eval PC_LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS)) -linih)$(PC_LIBS)
 HARDEN     := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
 CFLAGS     ?= -O2 -g
 override CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wno-missing-field-initializers $(WERROR) \

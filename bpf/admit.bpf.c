@@ -23,21 +23,28 @@ fl_func void fl_admit_now(struct bpf_sock_ops *ops, struct fl_sk *st)
 	fl_total_add(FL_T_ADMITTED, 1);
 	if (slot->state == FL_HALF)
 		fl_emit(FL_EV_HALF, index, slot);
+	fl_entered(index, slot);
 }
 
 /* Is it opted in, by itself or by a policy? Returns its storage with flags set, or NULL. */
 fl_func struct fl_sk *fl_opted_in(struct bpf_sock_ops *ops, struct tcp_sock *tp, bool active)
 {
 	struct fl_sk *st = bpf_sk_storage_get(&fl_sk, tp, NULL, 0);
-	__u32 flags = 0;
+	__u32 flags = 0, key;
 	__u16 port;
 
 	if (st && st->slot) {
 		struct fl_slot *slot = fl_slot_at(st->slot - 1);
 
-		/* connect(AF_UNSPEC) and connect again: the old pair ends here. A child only copied the number. */
-		if (active && slot)
+		/*
+		 * connect(AF_UNSPEC) and connect again: the old pair ends here, and what was unread in its queue with
+		 * it. (A child of a listener that was once connected only copied the number.)
+		 */
+		if (active && slot && slot->side[st->side & 1].sk == (__u64)tp) {
+			key = (st->slot - 1) * 2 + (st->side & 1);
 			fl_end(st->slot - 1, slot, st->side, NULL);
+			bpf_map_delete_elem(&fl_sock, &key);
+		}
 		st->slot = 0;
 	}
 	if (st && (st->flags & FL_F_SOCKET))

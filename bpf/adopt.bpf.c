@@ -44,7 +44,7 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	if (!slot || slot->state != FL_READY || slot->stop)
 		return 0;
 	side = &slot->side[st->side & 1];
-	if (side->flags & FL_F_ADMITTED)
+	if ((side->flags & FL_F_ADMITTED) || side->sk != (__u64)tp)
 		return 0;
 	/* Whoever reads it now may be parked in tcp_recvmsg: wait for one completed receive (rule 3). */
 	__sync_fetch_and_or(&side->flags, FL_F_LATE);
@@ -56,11 +56,7 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	}
 	__sync_fetch_and_or(&side->flags, FL_F_ADMITTED);
 	fl_total_add(FL_T_ADMITTED, 1);
-	if ((slot->side[0].flags & slot->side[1].flags & FL_F_ADMITTED))
-		fl_move(slot, FL_READY, FL_ADMITTED);
-	/* stopped while this was under way: the release must know that something is in the sockmap now */
-	if (slot->stop && (slot->state == FL_ADMITTED || fl_move(slot, FL_PLAIN, FL_READY)))
-		fl_leave(index, slot);
+	fl_entered(index, slot);
 	return 0;
 }
 

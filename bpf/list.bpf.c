@@ -6,41 +6,49 @@
  */
 #include "register.h"
 
+fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
+{
+	/* the low bits of sk_user_data are flags */
+	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
+}
+
 /* Nothing spliced is waiting in b's ingress_msg. */
 fl_inline bool fl_ingress_empty(struct tcp_sock *tb)
 {
-	/* the low bits of sk_user_data are flags */
-	__u64 user = (__u64)BPF_CORE_READ(tb, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL;
-	struct sk_psock *psock = (struct sk_psock *)user;
+	struct sk_psock *psock = fl_psock(tb);
 
-	if (!user)
-		return true;
-	return (__u64)BPF_CORE_READ(psock, ingress_msg.next) ==
-	       user + bpf_core_field_offset(struct sk_psock, ingress_msg);
+	return !psock || (__u64)BPF_CORE_READ(psock, ingress_msg.next) ==
+				 (__u64)psock + bpf_core_field_offset(struct sk_psock, ingress_msg);
 }
 
 /*
- * May b leave the sockmap? Deleting it discards what is unread in ingress_msg. An empty queue alone does
- * not do: between verdict and queue a message is in neither. So the books must close too: all that a
- * spliced, and all TCP bytes that b copied, were returned.
+ * No message of a is between its verdict and b's queue. tcp_bpf_sendmsg() holds a reference to a's psock from
+ * before the verdict to after the queue, and whoever starts later sees slot->stop; so does a reader of a that is
+ * parked in tcp_bpf_recvmsg(), and then the books decide: all that a spliced, and all TCP bytes that b copied,
+ * were returned.
  */
+fl_inline bool fl_none_under_way(struct fl_side *a, struct fl_side *b, struct tcp_sock *tb)
+{
+	struct tcp_sock *ta = fl_live(a);
+	struct sk_psock *psock;
+
+	if (!ta)
+		return true; /* its senders are gone */
+	psock = fl_psock(ta);
+	if (!psock || BPF_CORE_READ(psock, refcnt.refs.counter) == 1)
+		return true;
+	return fl_handed_over(BPF_CORE_READ(tb, copied_seq), b->base, (__u32)a->tx.spliced_bytes,
+			      (__u32)b->rx.returned);
+}
+
+/* May b leave the sockmap? Deleting it discards what is unread in ingress_msg. In this order, not the other. */
 fl_inline bool fl_released_safely(struct fl_side *a, struct fl_side *b)
 {
 	struct tcp_sock *tb = fl_live(b);
-	__u32 seq;
 
 	if (!tb || !(b->flags & FL_F_ADMITTED) || !a->tx.spliced_bytes)
 		return true;
-	if (!fl_ingress_empty(tb))
-		return false;
-	if (!fl_live(a))
-		return true; /* its senders are gone, so nothing is under way */
-	seq = BPF_CORE_READ(tb, copied_seq);
-	if (fl_handed_over(seq, b->base, (__u32)a->tx.spliced_bytes, (__u32)b->rx.returned))
-		return true;
-	/* having read a's FIN moves copied_seq one further; a sends nothing after it */
-	return fl_handed_over(seq - 1, b->base, (__u32)a->tx.spliced_bytes, (__u32)b->rx.returned) &&
-	       BPF_CORE_READ(tb, inet_conn.icsk_inet.sk.__sk_common.skc_state) != 1;
+	return fl_none_under_way(a, b, tb) && fl_ingress_empty(tb);
 }
 
 fl_func void fl_take_out(__u32 index, struct fl_slot *slot, __u32 which)
@@ -80,6 +88,13 @@ fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 	return true;
 }
 
+/* Back to where it was before it was stopped for a reason that has passed. */
+fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
+{
+	if (__sync_val_compare_and_swap(&slot->stop, reason, FL_R_NONE) == reason && fl_move(slot, FL_PLAIN, FL_OBSERVE))
+		fl_consider(index, slot);
+}
+
 /* An endpoint that a policy brought in, and no policy wants any more (or again). */
 fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 {
@@ -96,12 +111,10 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 			wanted = false;
 	}
 	state = slot->state;
-	if (!wanted && state != FL_RELEASING && state != FL_PLAIN)
+	if (!wanted)
 		fl_stop(index, slot, FL_R_POLICY_REMOVED);
 	else if (wanted && state == FL_PLAIN && slot->stop == FL_R_POLICY_REMOVED) {
-		slot->stop = FL_R_NONE;
-		fl_move(slot, FL_PLAIN, FL_OBSERVE);
-		fl_consider(index, slot);
+		fl_again(index, slot, FL_R_POLICY_REMOVED);
 	}
 }
 
@@ -115,14 +128,21 @@ fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, struct fl
 fl_func void fl_sweep_half(struct bpf_iter__bpf_map_elem *ctx, __u32 index, struct fl_slot *slot)
 {
 	__u32 which = slot->side[0].flags & FL_F_PRESENT ? 0 : 1;
+	struct fl_side *side = &slot->side[which & 1];
+	__u32 key = index * 2 + (which & 1);
 
-	if (!(slot->side[which & 1].flags & FL_F_ADMITTED))
+	if (!(side->flags & FL_F_ADMITTED))
 		return;
-	/* without a peer nothing can have been spliced to it */
-	if (fl_ctl.mode != FL_MODE_RUN || bpf_ktime_get_ns() - slot->born > fl_ctl.half_ns)
-		fl_take_out(index, slot, which);
-	else
+	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns) {
 		fl_say(ctx, index, slot, FL_SW_HALF);
+		return;
+	}
+	/* The flag first: without it no peer that comes now splices to this end. */
+	__sync_fetch_and_and(&side->flags, ~FL_F_ADMITTED);
+	if (slot->state != FL_HALF)
+		__sync_fetch_and_or(&side->flags, FL_F_ADMITTED);
+	else if (!bpf_map_delete_elem(&fl_sock, &key))
+		fl_total_add(FL_T_RELEASED, 1);
 }
 
 SEC("iter/bpf_map_elem")
@@ -146,16 +166,15 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 	}
 	if (fl_ctl.mode != FL_MODE_RUN && slot->state != FL_RELEASING && slot->state != FL_PLAIN)
 		fl_stop(index, slot, FL_R_DRAINING);
-	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING) {
-		slot->stop = FL_R_NONE;
-		fl_move(slot, FL_PLAIN, FL_OBSERVE);
-	}
-	if (fl_ctl.recheck)
-		fl_recheck(index, slot);
-	fl_consider(index, slot);
 	if (slot->state == FL_RELEASING)
 		fl_say(ctx, index, slot, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
-	else if (slot->state == FL_READY)
+	/* what was stopped for a passing reason is compared again each time: it may have passed while RELEASING */
+	if (fl_ctl.recheck || (slot->state == FL_PLAIN && fl_passing(slot->stop)))
+		fl_recheck(index, slot);
+	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING)
+		fl_again(index, slot, FL_R_DRAINING);
+	fl_consider(index, slot);
+	if (slot->state == FL_READY)
 		fl_say(ctx, index, slot, FL_SW_READY);
 	return 0;
 }

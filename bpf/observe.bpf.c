@@ -19,12 +19,34 @@ fl_inline bool fl_stranger(struct sock *sk)
 fl_inline struct fl_slot *fl_slot_of(struct sock *sk, __u32 *index, __u32 *side)
 {
 	struct fl_sk *st = bpf_sk_storage_get(&fl_sk, sk, NULL, 0);
+	struct fl_slot *slot;
 
 	if (!st || !st->slot)
 		return NULL;
 	*index = st->slot - 1;
 	*side = st->side & 1;
-	return fl_slot_at(*index);
+	slot = fl_slot_at(*index);
+	/* a listener that was once connected hands its number on to its children */
+	if (!slot || slot->side[*side & 1].sk != (__u64)sk)
+		return NULL;
+	return slot;
+}
+
+/*
+ * While one of two readers completes receives, the other may be parked in tcp_recvmsg for good: the sums close,
+ * and rule 2 is deceived. A connection handed from thread to thread is fine; one that comes back to a thread, or
+ * goes round many, has several readers. Test: test_observed, two_blocking_readers.
+ */
+fl_inline bool fl_many_readers(struct fl_rx *rx, __u32 tid)
+{
+	if (rx->blocker == tid)
+		return false;
+	if (rx->former == tid || rx->changes > 3)
+		return true;
+	rx->former = rx->blocker;
+	rx->blocker = tid;
+	rx->changes++;
+	return false;
 }
 
 fl_func void fl_received(struct sock *sk, int ret, int flags)
@@ -34,18 +56,21 @@ fl_func void fl_received(struct sock *sk, int ret, int flags)
 	struct fl_side *side;
 
 	slot = fl_slot_of(sk, &index, &which);
-	if (!slot || (flags & (MSG_PEEK | MSG_ERRQUEUE)))
+	if (!slot || (flags & MSG_ERRQUEUE))
 		return;
 	side = &slot->side[which & 1];
-	if (!(flags & MSG_DONTWAIT))
+	if (!(flags & MSG_DONTWAIT)) {
 		habits |= FL_HABIT_BLOCKING;
+		if (fl_many_readers(&side->rx, bpf_get_current_pid_tgid()))
+			habits |= FL_HABIT_READERS;
+	}
 	if (flags & MSG_WAITALL)
 		habits |= FL_HABIT_WAITALL;
 	if (flags & MSG_TRUNC)
 		habits |= FL_HABIT_TRUNC;
 	if (flags & MSG_OOB)
 		habits |= FL_HABIT_OOB;
-	if (ret > 0 && !(flags & MSG_OOB)) {
+	if (ret > 0 && !(flags & (MSG_OOB | MSG_PEEK))) {
 		if (side->flags & FL_F_UNBASED) {
 			/* Adopted while open: this receive, the first seen, has everything up to copied_seq. */
 			struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);

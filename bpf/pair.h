@@ -44,6 +44,8 @@ fl_inline __u32 fl_habit_reason(struct fl_side *side)
 		return FL_R_MSG_TRUNC;
 	if (habits & FL_HABIT_OOB)
 		return FL_R_MSG_OOB;
+	if (habits & FL_HABIT_READERS)
+		return FL_R_READERS;
 	if ((habits & FL_HABIT_BLOCKING) && !(side->flags & (FL_F_EAGER | FL_F_BLOCKING)))
 		return FL_R_BLOCKING_READ;
 	return FL_R_NONE;
@@ -66,10 +68,31 @@ fl_func void fl_leave(__u32 index, struct fl_slot *slot)
 		fl_emit(FL_EV_RELEASE, index, slot);
 }
 
-fl_inline void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
+/* An end has just entered the sockmap. If the pair was stopped meanwhile, the release must hear of it. */
+fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 {
-	if (__sync_val_compare_and_swap(&slot->stop, FL_R_NONE, reason) == FL_R_NONE)
-		fl_count(reason);
+	if (slot->side[0].flags & slot->side[1].flags & FL_F_ADMITTED)
+		fl_move(slot, FL_READY, FL_ADMITTED);
+	if (slot->stop) {
+		fl_move(slot, FL_PLAIN, FL_READY);
+		fl_leave(index, slot);
+	}
+}
+
+/* A reason that passes, and so must not hide one that stays. */
+fl_inline bool fl_passing(__u32 reason)
+{
+	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED;
+}
+
+fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
+{
+	__u32 old = slot->stop;
+
+	if (old == FL_R_NONE || (fl_passing(old) && reason != old && reason != FL_R_DRAINING)) {
+		if (__sync_val_compare_and_swap(&slot->stop, old, reason) == old)
+			fl_count(reason);
+	}
 	fl_leave(index, slot);
 }
 
@@ -91,6 +114,10 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 	if (slot->stop) {
 		/* stopped while it was HALF, or between two steps of an admission */
 		fl_leave(index, slot);
+		return;
+	}
+	if (slot->state == FL_READY && (a->flags & b->flags & FL_F_ADMITTED)) {
+		fl_move(slot, FL_READY, FL_ADMITTED);
 		return;
 	}
 	if (slot->state != FL_OBSERVE || fl_ctl.mode != FL_MODE_RUN)

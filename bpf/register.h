@@ -119,6 +119,15 @@ fl_func struct fl_slot *fl_alloc(__u32 *ret_index)
 	return slot;
 }
 
+fl_inline bool fl_is_key(struct fl_slot *slot, struct fl_key *key)
+{
+	/* word by word: there is no memcmp() to call */
+	const __u64 *a = (const __u64 *)slot->addr, *b = (const __u64 *)key->addr;
+
+	return slot->netns == key->netns && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] &&
+	       slot->port[0] == key->port[0] && slot->port[1] == key->port[1];
+}
+
 fl_func bool fl_join(struct fl_key *key, __u32 index, __u32 side, struct fl_who *who)
 {
 	struct fl_slot *slot = fl_slot_at(index);
@@ -126,8 +135,13 @@ fl_func bool fl_join(struct fl_key *key, __u32 index, __u32 side, struct fl_who 
 	/* The same end again: a stale entry, its socket not destroyed yet. */
 	if (!slot || (slot->side[side & 1].flags & FL_F_PRESENT))
 		return false;
-	if (!fl_move(slot, FL_HALF, FL_OBSERVE))
+	if (!fl_is_key(slot, key) || !fl_move(slot, FL_HALF, FL_OBSERVE))
 		return false;
+	/* the slot of a pair that ended in between may be another pair's by now */
+	if (!fl_is_key(slot, key)) {
+		fl_move(slot, FL_OBSERVE, FL_HALF);
+		return false;
+	}
 	fl_fill(&slot->side[side & 1], who);
 	bpf_map_delete_elem(&fl_pending, key);
 	fl_total_add(FL_T_PAIRS, 1);

@@ -26,10 +26,14 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	    FL_READ(tb, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) != (__s64)b->cookie)
 		return FL_R_PEER_GONE;
 
+	reason = fl_yield_ends(ta, tb);
+	if (reason)
+		return reason;
 	/* rule 1 first: it is what most often says no, and it costs one load */
 	if (!fl_drained(ta->write_seq, FL_READ(tb, copied_seq)))
 		return FL_R_NOT_DRAINED;
-	if (!a->tx.engaged) {
+	/* `engaged` alone does not do: a call that waited for sndbuf may add TCP bytes after another thread's splice */
+	if (!a->tx.engaged || a->tx.seq != ta->write_seq) {
 		if (flags & FL_F_UNBASED)
 			return FL_R_NO_READ_YET;
 		if ((flags & FL_F_LATE) && b->rx.reads == b->reads_at_admit)
@@ -70,7 +74,27 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		if (!ok)
 			return FL_R_BACKLOG;
 	}
-	return FL_R_NONE;
+	return fl_yield_memory(tb, size);
+}
+
+/*
+ * The books first, then one more look at `stop`, then the redirect: whoever sets `stop` and then reads the books
+ * (the release) sees this message in one of them. Without it: a message lost for each release that hits the gap.
+ */
+fl_inline __u32 fl_redirect(struct sk_msg_md *msg, __u32 index, struct fl_slot *slot, struct fl_side *a, __u32 key)
+{
+	__u64 size = msg->size;
+	__u32 reason;
+
+	__sync_fetch_and_add(&a->tx.spliced_bytes, size);
+	reason = slot->stop;
+	if (!reason) {
+		if (bpf_msg_redirect_map(msg, &fl_sock, key, BPF_F_INGRESS) == SK_PASS)
+			return FL_R_NONE;
+		reason = FL_R_REDIRECT_MISS;
+	}
+	__sync_fetch_and_add(&a->tx.spliced_bytes, -size);
+	return reason;
 }
 
 SEC("sk_msg")
@@ -101,16 +125,18 @@ int fl_splice(struct sk_msg_md *msg)
 		a = &slot->side[0];
 		b = &slot->side[1];
 	}
+	if (a->sk != (__u64)tp)
+		return SK_PASS;
 	reason = fl_verdict(index, slot, a, b, tp, msg->size);
 	if (!reason) {
 		key = index * 2 + !side;
-		if (bpf_msg_redirect_map(msg, &fl_sock, key, BPF_F_INGRESS) == SK_PASS) {
-			a->tx.spliced_bytes += msg->size;
-			a->tx.spliced_msgs++;
-			a->tx.engaged = 1;
-			return SK_PASS;
-		}
-		reason = FL_R_REDIRECT_MISS;
+		reason = fl_redirect(msg, index, slot, a, key);
+	}
+	if (!reason) {
+		a->tx.spliced_msgs++;
+		a->tx.engaged = 1;
+		a->tx.seq = tp->write_seq;
+		return SK_PASS;
 	}
 	a->tx.engaged = 0;
 	a->tx.reason = reason;

@@ -12,6 +12,59 @@
 #define SOF_TIMESTAMPING_RX (1U << 2 | 1U << 3)
 #define TS_COMPAT 2
 
+#define TCP_ESTABLISHED 1
+#define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
+#define TCP_CLOSE_WAIT 8
+#define RCV_SHUTDOWN 1
+
+/*
+ * tcp_bpf_sendmsg() looks at neither end's state: only TCP itself knows the EPIPE, the RST and the silence that
+ * a send must meet after a shutdown, or after connect(AF_UNSPEC) on the other end.
+ */
+fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
+{
+	__u8 sa = FL_SKC(a).skc_state, sb = FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_state);
+
+	if (sa != TCP_ESTABLISHED && sa != TCP_CLOSE_WAIT)
+		return FL_R_SHUTDOWN;
+	if (sb != TCP_ESTABLISHED && sb != TCP_FIN_WAIT1 && sb != TCP_FIN_WAIT2)
+		return FL_R_SHUTDOWN;
+	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_shutdown) & RCV_SHUTDOWN)
+		return FL_R_SHUTDOWN;
+	return FL_R_NONE;
+}
+
+#define FL_NEAR_LIMIT(memcg, which, pages)                                                                \
+	(BPF_CORE_READ(memcg, which.usage.counter) + (pages) > (__s64)BPF_CORE_READ(memcg, which.max))
+
+/*
+ * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. A charge that its own
+ * sk_forward_alloc covers can't fail; any other is looked at closely.
+ */
+fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
+{
+	struct mem_cgroup *memcg;
+	unsigned long *pressure, under = 0;
+	__s64 pages = size / 4096 + 64; /* as many as a per-CPU stock of charges may hide */
+
+	if ((__s32)size <= FL_READ(b, inet_conn.icsk_inet.sk.sk_forward_alloc))
+		return FL_R_NONE;
+	pressure = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_prot, memory_pressure);
+	if (pressure && !bpf_probe_read_kernel(&under, sizeof(under), pressure) && under)
+		return FL_R_MEMORY;
+	memcg = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.sk_memcg);
+	memcg = (struct mem_cgroup *)((__u64)memcg & ~3ULL); /* the low bits are flags */
+	if (!memcg)
+		return FL_R_NONE;
+	if (FL_NEAR_LIMIT(memcg, memory, pages))
+		return FL_R_MEMORY;
+	if (bpf_core_field_exists(memcg->tcpmem) &&
+	    (BPF_CORE_READ(memcg, tcpmem_pressure) || FL_NEAR_LIMIT(memcg, tcpmem, pages)))
+		return FL_R_MEMORY;
+	return FL_R_NONE;
+}
+
 /* A receive that must look at TCP's own queue, or report what only an skb carries. */
 fl_inline __u32 fl_yield_receiver(struct tcp_sock *b)
 {

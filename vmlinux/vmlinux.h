@@ -175,7 +175,8 @@ struct sock_common {
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
-	volatile unsigned char skc_state;
+	struct proto *skc_prot;
+	unsigned char skc_state;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -186,6 +187,21 @@ enum sock_flags {
 	SOCK_RCVTSTAMP = 11,
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
 	SOCK_ZEROCOPY = 18,
+};
+struct proto {
+	unsigned long *memory_pressure;
+};
+typedef struct {
+	long counter;
+} atomic_long_t;
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long max;
+};
+struct mem_cgroup {
+	struct page_counter memory;
+	struct page_counter tcpmem; /* cgroup v1 */
+	int tcpmem_pressure;
 };
 struct sk_filter;
 struct bpf_local_storage;
@@ -202,6 +218,9 @@ struct sock {
 	unsigned long sk_max_pacing_rate;
 	kuid_t sk_uid;
 	u16 sk_protocol;
+	u8 sk_shutdown;
+	int sk_forward_alloc;
+	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
 	struct dst_entry *sk_dst_cache;
 	void *sk_user_data;
@@ -227,7 +246,11 @@ struct tcp_sock {
 	u8 recvmsg_inq : 1;
 	bool is_mptcp;
 };
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
 struct sk_psock {
+	refcount_t refcnt;
 	struct list_head ingress_msg;
 };
 

@@ -50,6 +50,7 @@ enum fl_pair_state {
 #define FL_HABIT_WAITALL (1U << 1)
 #define FL_HABIT_TRUNC (1U << 2)
 #define FL_HABIT_OOB (1U << 3)
+#define FL_HABIT_READERS (1U << 4) /* more than one thread blocks in receives */
 
 /* socket storage: small, since every opted-in socket has one. Cloned by accept. */
 struct fl_sk {
@@ -71,7 +72,8 @@ struct fl_tx {
 	__u32 tgid; /* who sent last */
 	__u64 yielded_msgs;
 	__u64 yielded_bytes;
-	__u64 pad;
+	__u32 seq; /* write_seq at the last splice: while it stands, no TCP byte came between */
+	__u32 pad;
 };
 
 /* Written by the receivers of that endpoint only, atomically. */
@@ -80,7 +82,10 @@ struct fl_rx {
 	__u32 reads;	/* completed receives that returned bytes */
 	__u32 habits;
 	__u32 tgid; /* who read last */
-	__u32 pad[11];
+	__u32 blocker; /* the thread that was seen last in a blocking receive, */
+	__u32 former;  /* and the one before it */
+	__u32 changes; /* of the one by the other */
+	__u32 pad[8];
 };
 
 /* Written when an end is registered, admitted, released; read by everybody. */

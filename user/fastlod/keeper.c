@@ -190,6 +190,9 @@ int keeper_policies_changed(struct keeper *k)
 int keeper_set_mode(struct keeper *k, enum fl_mode mode)
 {
 	programs_ctl(k->programs)->mode = mode;
+	/* policies may have changed while nothing was looked at */
+	if (mode == FL_MODE_RUN)
+		return keeper_policies_changed(k);
 	sweep_soon(k);
 	return 0;
 }

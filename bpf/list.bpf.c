@@ -6,12 +6,6 @@
  */
 #include "register.h"
 
-fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
-{
-	/* the low bits of sk_user_data are flags */
-	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
-}
-
 /* Nothing spliced is waiting in b's ingress_msg. */
 fl_inline bool fl_ingress_empty(struct tcp_sock *tb)
 {
@@ -107,8 +101,13 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 
 		if (!tp || (side->flags & FL_F_SOCKET))
 			continue;
-		if (!fl_policy_find(tp, slot->port[0], &flags) && !fl_policy_find(tp, slot->port[1], &flags))
+		if (!fl_policy_find(tp, slot->port[0], &flags) && !fl_policy_find(tp, slot->port[1], &flags)) {
 			wanted = false;
+			continue;
+		}
+		/* on the terms of the policy as it is now */
+		__sync_fetch_and_and(&side->flags, ~(FL_F_EAGER | FL_F_BLOCKING));
+		__sync_fetch_and_or(&side->flags, flags & (FL_F_EAGER | FL_F_BLOCKING));
 	}
 	state = slot->state;
 	if (!wanted)

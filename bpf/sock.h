@@ -117,6 +117,12 @@ fl_inline __u64 fl_tcp_bytes(struct tcp_sock *tp)
 	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
 }
 
+fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
+{
+	/* the low bits of sk_user_data are flags */
+	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
+}
+
 /* The live socket of a side, or NULL when it is gone. For paths that are not hot. */
 fl_inline struct tcp_sock *fl_live(struct fl_side *side)
 {

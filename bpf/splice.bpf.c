@@ -40,6 +40,8 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 			return FL_R_NO_READ_YET;
 		if (!fl_handed_over(ta->write_seq, b->base, spliced, (__u32)b->rx.returned))
 			return FL_R_NOT_HANDED_OVER;
+		if ((b->rx.habits & FL_HABIT_BLOCKING) && fl_parked(b->sk))
+			return FL_R_PARKED;
 		/* every message was returned: nothing is unread */
 		a->tx.freed_msgs = (__u32)a->tx.spliced_msgs;
 		a->tx.mark_msgs = a->tx.freed_msgs;

@@ -35,6 +35,33 @@ fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
 	return FL_R_NONE;
 }
 
+#define FL_WAITERS_MAX 8
+
+/*
+ * Asked at the TCP -> splice switch of a receiver that is read by blocking calls. One that found TCP bytes queued is
+ * inside tcp_recvmsg(), without a reference to the psock, and if another thread takes those bytes it parks there and
+ * never looks at ingress_msg, although the books close. So everybody on the wait queue must hold such a reference.
+ * Pollers make the count too high: TCP, then. Test: test_observed, two_blocking_readers.
+ */
+fl_func bool fl_parked(__u64 addr)
+{
+	struct tcp_sock *b = (struct tcp_sock *)addr;
+	struct socket_wq *wq = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.sk_wq);
+	struct sk_psock *psock = fl_psock(b);
+	struct list_head *head, *next;
+	__s32 waiting = 0;
+
+	if (!wq || !psock || BPF_CORE_READ(b, inet_conn.icsk_inet.sk.sk_lock.owned))
+		return true;
+	head = (struct list_head *)((__u64)wq + bpf_core_field_offset(struct socket_wq, wait.head));
+	next = BPF_CORE_READ(head, next);
+	for (int i = 0; i < FL_WAITERS_MAX && next != head && next; i++) {
+		waiting++;
+		next = BPF_CORE_READ(next, next);
+	}
+	return next != head || waiting > BPF_CORE_READ(psock, refcnt.refs.counter) - 1;
+}
+
 #define FL_NEAR_LIMIT(memcg, which, pages)                                                                \
 	(BPF_CORE_READ(memcg, which.usage.counter) + (pages) > (__s64)BPF_CORE_READ(memcg, which.max))
 

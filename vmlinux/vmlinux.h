@@ -203,6 +203,15 @@ struct mem_cgroup {
 	struct page_counter tcpmem; /* cgroup v1 */
 	int tcpmem_pressure;
 };
+typedef struct {
+	int owned;
+} socket_lock_t;
+typedef struct wait_queue_head {
+	struct list_head head;
+} wait_queue_head_t;
+struct socket_wq {
+	wait_queue_head_t wait;
+};
 struct sk_filter;
 struct bpf_local_storage;
 struct sock {
@@ -219,6 +228,8 @@ struct sock {
 	kuid_t sk_uid;
 	u16 sk_protocol;
 	u8 sk_shutdown;
+	socket_lock_t sk_lock;
+	struct socket_wq *sk_wq;
 	int sk_forward_alloc;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;

@@ -35,7 +35,7 @@ fl_inline struct fl_slot *fl_slot_of(struct sock *sk, __u32 *index, __u32 *side)
 /*
  * While one of two readers completes receives, the other may be parked in tcp_recvmsg for good: the sums close,
  * and rule 2 is deceived. A connection handed from thread to thread is fine; one that comes back to a thread, or
- * goes round many, has several readers. Test: test_observed, two_blocking_readers.
+ * goes round many, has several readers. Test: test_stops, two_blocking_readers.
  */
 fl_inline bool fl_many_readers(struct fl_rx *rx, __u32 tid)
 {

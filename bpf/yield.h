@@ -41,7 +41,7 @@ fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
  * Asked at the TCP -> splice switch of a receiver that is read by blocking calls. One that found TCP bytes queued is
  * inside tcp_recvmsg(), without a reference to the psock, and if another thread takes those bytes it parks there and
  * never looks at ingress_msg, although the books close. So everybody on the wait queue must hold such a reference.
- * Pollers make the count too high: TCP, then. Test: test_observed, two_blocking_readers.
+ * Pollers make the count too high: TCP, then. Test: test_stops, two_blocking_readers.
  */
 fl_func bool fl_parked(__u64 addr)
 {

@@ -226,6 +226,7 @@ static void without_capabilities(void **state)
 	config_text(text, sizeof(text), env.cgroup, "");
 	check_exit(env_try_daemon(text, 65534, said, sizeof(said)), 2);
 	check_one_line(said);
+	assert_non_null(strstr(said, "CAP_BPF"));
 }
 
 static void not_a_cgroup2(void **state)

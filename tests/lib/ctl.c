@@ -88,6 +88,19 @@ int64_t env_stat(const char *path)
 	return value;
 }
 
+/* Another user may not see where the build lies, in root's home for one. */
+static int visible_binary(uid_t uid, char *ret, size_t size)
+{
+	char command[1300];
+
+	snprintf(ret, size, "%s/fastlod", env.bin);
+	if (uid == 0)
+		return 0;
+	snprintf(command, sizeof(command), "install -m 755 '%s/fastlod' '%s/fastlod'", env.bin, env.dir);
+	snprintf(ret, size, "%s/fastlod", env.dir);
+	return system(command) == 0 ? 0 : -EIO;
+}
+
 int env_try_daemon(const char *config, uid_t uid, char *ret_said, size_t size)
 {
 	char bin[576], path[128], log[128];
@@ -95,7 +108,9 @@ int env_try_daemon(const char *config, uid_t uid, char *ret_said, size_t size)
 	int fd, r;
 	pid_t pid;
 
-	snprintf(bin, sizeof(bin), "%s/fastlod", env.bin);
+	r = visible_binary(uid, bin, sizeof(bin));
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "%s/try.conf", env.dir);
 	snprintf(log, sizeof(log), "%s/try.log", env.dir);
 	r = file_write(path, config);

@@ -254,11 +254,7 @@ static int start_loop(struct daemon *d)
 static int check_host(struct daemon *d)
 {
 	uint64_t id;
-	int r = kernel_probe(&d->cfg, &d->kernel);
-
-	if (r < 0)
-		return r;
-	r = cgroup_mount_find(&d->cgroup_mount);
+	int r = cgroup_mount_find(&d->cgroup_mount);
 	if (r < 0) {
 		log_err("no cgroup2 file system is mounted (try 'mount -t cgroup2 none /sys/fs/cgroup')");
 		return r;
@@ -348,15 +344,12 @@ int daemon_run(struct config *cfg, const char *config_path)
 	clock_gettime(CLOCK_MONOTONIC, &d.started);
 	/* from here on a signal waits for the loop, so that nothing is left half done */
 	r = start_loop(&d);
-	if (r >= 0) {
+	if (r >= 0)
+		r = kernel_probe(&d.cfg, &d.kernel);
+	if (r >= 0)
 		r = lock_run_dir(d.cfg.run_dir);
-		if (r < 0) {
-			finish(&d, false);
-			config_free(&d.cfg);
-			return EXIT_REFUSED;
-		}
+	if (r >= 0)
 		r = check_host(&d);
-	}
 	if (r >= 0)
 		r = start_programs(&d);
 	if (r >= 0)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,7 +14,7 @@
 #include "lock.h"
 #include "log.h"
 
-static int made_run_dir;
+static bool holds_run_dir, made_run_dir;
 
 static void pid_path(const char *run_dir, char *path, size_t size)
 {
@@ -49,6 +50,7 @@ int lock_run_dir(const char *run_dir)
 		close(fd);
 		return r;
 	}
+	holds_run_dir = true;
 	snprintf(text, sizeof(text), "%d\n", getpid());
 	if (ftruncate(fd, 0) < 0 || write(fd, text, strlen(text)) < 0)
 		log_warn("cannot write '%s': %s, ignoring", path, strerror(errno));
@@ -76,6 +78,8 @@ void lock_remove(const char *run_dir)
 {
 	char path[4096];
 
+	if (!holds_run_dir)
+		return;
 	pid_path(run_dir, path, sizeof(path));
 	unlink(path);
 	if (made_run_dir)

@@ -15,7 +15,7 @@ int lock_run_dir(const char *run_dir);
 /* The same for the pin directory, which exists. */
 int lock_pin_dir(const char *pin_dir);
 
-/* Removes run_dir/fastlod.pid, and run_dir if lock_run_dir() made it and nothing else is in it. */
+/* If lock_run_dir() succeeded: removes run_dir/fastlod.pid, and run_dir if lock_run_dir() made it and nothing else is in it. */
 void lock_remove(const char *run_dir);
 
 #endif

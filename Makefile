@@ -59,12 +59,13 @@ INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
 TOOLS      := $(patsubst %.c,$(O)/%,$(wildcard tests/torture/*.c tests/bench/*.c))
 EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
 PRELOAD    := $(O)/libfastlo-preload.so
+MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all deps check check-unit check-integration torture bench vm demo clean install help tests
 
-all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) ## build everything but the tests
+all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
 $(O)/%.bpf.o: %.bpf.c Makefile
 	$(call say,BPF,$@)
@@ -103,6 +104,17 @@ $(PRELOAD): user/preload/preload.c Makefile
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl
+
+$(O)/man/%: docs/man/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+# the one list of reasons makes their section, too
+$(O)/man/fastloctl.8: docs/man/fastloctl.8.in include/fastlo/reason.def
+	$(call say,MAN,$@)
+	@mkdir -p $(@D)
+	$(Q)sed -n 's/^FL_REASON([A-Z_0-9]*, "\([^"]*\)", "\(.*\)")$$/.TP\n.B \1\n\u\2./p' include/fastlo/reason.def > $@.reasons
+	$(Q)sed -e '/^@REASONS@$$/{r $@.reasons' -e 'd}' $< > $@
 
 $(O)/docs/examples/%: docs/examples/%.c Makefile
 	$(call say,LINK,$@)
@@ -164,7 +176,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include/fastlo
 	install -m 644 include/fastlo/fastlo.h include/fastlo/reason.def $(DESTDIR)$(PREFIX)/include/fastlo
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man8
 	test -e $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf || \
 	install -D -m 644 dist/fastlo.conf $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system

@@ -85,6 +85,8 @@ fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 /* Back to where it was before it was stopped for a reason that has passed. */
 fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
 {
+	slot->side[0].tx.run = (__u32)slot->side[0].tx.yielded_bytes;
+	slot->side[1].tx.run = (__u32)slot->side[1].tx.yielded_bytes;
 	if (__sync_val_compare_and_swap(&slot->stop, reason, FL_R_NONE) == reason && fl_move(slot, FL_PLAIN, FL_OBSERVE))
 		fl_consider(index, slot);
 }
@@ -172,6 +174,9 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 		fl_recheck(index, slot);
 	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING)
 		fl_again(index, slot, FL_R_DRAINING);
+	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_BULK &&
+	    bpf_ktime_get_ns() - slot->stopped > fl_ctl.bulk_ns)
+		fl_again(index, slot, FL_R_BULK);
 	fl_consider(index, slot);
 	if (slot->state == FL_READY)
 		fl_say(ctx, index, slot, FL_SW_READY);

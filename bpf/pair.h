@@ -82,7 +82,7 @@ fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 /* A reason that passes, and so must not hide one that stays. */
 fl_inline bool fl_passing(__u32 reason)
 {
-	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED;
+	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || reason == FL_R_BULK;
 }
 
 fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
@@ -90,8 +90,10 @@ fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
 	__u32 old = slot->stop;
 
 	if (old == FL_R_NONE || (fl_passing(old) && reason != old && reason != FL_R_DRAINING)) {
-		if (__sync_val_compare_and_swap(&slot->stop, old, reason) == old)
+		if (__sync_val_compare_and_swap(&slot->stop, old, reason) == old) {
+			slot->stopped = bpf_ktime_get_ns();
 			fl_count(reason);
+		}
 	}
 	fl_leave(index, slot);
 }

@@ -73,6 +73,18 @@ fl_inline _Bool fl_backlog_ok(struct fl_backlog *b, __u32 msgs, __u32 pos, __u32
 	return msgs - b->freed_msgs < limit;
 }
 
+/*
+ * A stream whose writer is always ahead fills TCP's buffers once and then never meets rule 1 again, while an admitted
+ * socket that sends over TCP is about a quarter slower than a plain one (tcp_bpf_sendmsg copies into a sk_msg first).
+ * So after that many bytes without a splice the pair leaves the sockmap for a while. Sums wrap.
+ */
+#define FL_BULK_BYTES (256U << 20)
+
+fl_inline _Bool fl_bulk(__u32 yielded, __u32 run)
+{
+	return yielded - run > FL_BULK_BYTES;
+}
+
 /* Is it time to look? Between looks msgs - freed only grows. */
 fl_inline _Bool fl_backlog_look(__u32 msgs, __u32 freed_msgs, __u32 limit)
 {

@@ -140,6 +140,10 @@ int fl_splice(struct sk_msg_md *msg)
 		a->tx.seq = tp->write_seq;
 		return SK_PASS;
 	}
+	if (a->tx.engaged)
+		a->tx.run = (__u32)a->tx.yielded_bytes;
+	else if (reason == FL_R_NOT_DRAINED && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
+		fl_stop(index, slot, FL_R_BULK);
 	a->tx.engaged = 0;
 	a->tx.reason = reason;
 	a->tx.yielded_msgs++;

@@ -73,7 +73,7 @@ struct fl_tx {
 	__u64 yielded_msgs;
 	__u64 yielded_bytes;
 	__u32 seq; /* write_seq at the last splice: while it stands, no TCP byte came between */
-	__u32 pad;
+	__u32 run; /* low bits of yielded_bytes when the direction left the splice */
 };
 
 /* Written by the receivers of that endpoint only, atomically. */
@@ -114,7 +114,9 @@ struct fl_slot {
 	__u16 port[2];
 	__u16 server; /* the side that listened */
 	__u16 pad0;
-	__u32 pad1[12];
+	__u32 pad1;
+	__u64 stopped; /* when `stop` was set; CLOCK_MONOTONIC, ns */
+	__u32 pad2[8];
 	struct fl_side side[2];
 };
 
@@ -156,6 +158,7 @@ struct fl_ctl {
 	__u32 fresh;	     /* slots never used yet start here */
 	__u32 pad;
 	__u64 ids;	     /* pair ids given out */
+	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
 };
 

@@ -114,6 +114,16 @@ static void the_backlog_survives_the_wrap_of_its_counters(void **state)
 	assert_int_equal(stream(&b, 0xfffffff0, 100000, 100000, 64), 64);
 }
 
+static void bulk_counts_since_the_splice_was_left_and_wraps(void **state)
+{
+	(void)state;
+	assert_false(fl_bulk(FL_BULK_BYTES, 0));
+	assert_true(fl_bulk(FL_BULK_BYTES + 1, 0));
+	assert_false(fl_bulk(FL_BULK_BYTES + 1000, 1000));
+	assert_false(fl_bulk(100, 0xffffff00));
+	assert_true(fl_bulk(FL_BULK_BYTES, 0xffffff00));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +135,7 @@ int main(void)
 		cmocka_unit_test(a_stopped_reader_gets_no_more_than_the_limit),
 		cmocka_unit_test(a_reader_that_keeps_up_is_never_held_back),
 		cmocka_unit_test(the_backlog_survives_the_wrap_of_its_counters),
+		cmocka_unit_test(bulk_counts_since_the_splice_was_left_and_wraps),
 	};
 
 	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);

@@ -27,6 +27,7 @@
 
 #define EXIT_REFUSED 2
 #define HALF_NS 1000000000ULL
+#define BULK_NS 5000000000ULL
 
 struct daemon {
 	struct config cfg;
@@ -283,6 +284,7 @@ static int start_programs(struct daemon *d)
 	ctl->observe_reads = d->cfg.observe_reads;
 	ctl->socket_opt_in = d->cfg.socket_opt_in;
 	ctl->half_ns = HALF_NS;
+	ctl->bulk_ns = BULK_NS;
 	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);
 	if (r < 0)
 		log_err("cannot watch the event ring: %s", strerror(-r));

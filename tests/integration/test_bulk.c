@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A stream whose reader never catches up leaves the sockmap, where it would be slower than plain TCP, and is
+ * taken back in after a pause. Every byte is verified on the way out and back.
+ */
+#include "check.h"
+
+#include "rules.h"
+
+#define MSG 60000
+#define BULK_PATIENCE_MS 40000 /* the pause is 5 s, the sweep that ends it comes every 10 s */
+
+static void never_caught_up(void **state)
+{
+	int64_t deadline;
+	struct pair p;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	/* what the buffer does not take goes over TCP; from there on one message is always unread */
+	ok(pair_fill(&p, CLIENT, MSG));
+	ok(pair_recv(&p, CLIENT, p.sent[CLIENT] - p.got[CLIENT] - MSG));
+	for (uint64_t sent = 0; sent < (uint64_t)FL_BULK_BYTES + (64 << 20); sent += MSG) {
+		ok(pair_send(&p, CLIENT, MSG));
+		ok(pair_recv(&p, CLIENT, MSG));
+		if (info(p.fd[CLIENT]).reason == FL_R_BULK)
+			break;
+	}
+	expect_reason(p.fd[CLIENT], FL_R_BULK);
+	expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
+	expect_state(p.fd[SERVER], FASTLO_STATE_TCP);
+	ok(pair_drain(&p, CLIENT));
+	/* it goes on, and comes back */
+	deadline = now_ms() + BULK_PATIENCE_MS;
+	while (info(p.fd[CLIENT]).state == FASTLO_STATE_TCP && tick(deadline))
+		ok(pair_pingpong(&p, 1, 100));
+	ok(pair_warm(&p));
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_caught_up),
+	};
+
+	return run_group(tests, group_up, group_down);
+}

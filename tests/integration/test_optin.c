@@ -225,22 +225,6 @@ static void check_get_unknown(int fd, int option)
 	fails(getsockopt(fd, SOL_FASTLO, option, &room, &len), unserved);
 }
 
-/* A system fastlod answers where ours does not: then nothing can be told of "no fastlod". */
-static void skip_if_served_from_outside(void)
-{
-	int fd, on = 1, r;
-
-	ok(env_join(env.home));
-	fd = tcp();
-	ok(env_join(env.app));
-	r = set(fd, FASTLO_ENABLE, &on, sizeof(on));
-	close(fd);
-	if (r == 0) {
-		print_message("another fastlod serves '%s', skipping\n", env.home);
-		skip();
-	}
-}
-
 static void outside_the_cgroup(void **state)
 {
 	int fd, six, on = 1;

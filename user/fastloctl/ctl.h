@@ -25,6 +25,7 @@ int verb_status(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_stats(int argc, char **argv);
 int verb_explain(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_run(int argc, char **argv);
 int verb_drain(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct {
 	{ "list", verb_list, "", "every pair" },
 	{ "stats", verb_stats, "", "totals, and why messages were not spliced" },
 	{ "explain", verb_explain, "ID|PORT|PID", "why a connection is not spliced" },
+	{ "doctor", verb_doctor, "", "can fastlo work here, and what does this kernel do to a spliced socket" },
 	{ "policy", verb_policy, "list", "what is opted in without asking" },
 	{ "policy", verb_policy, "add NAME [--cgroup PATH] [--port N] [--uid U]", "" },
 	{ "", NULL, "           [--engage eager|observed] [--blocking allow|refuse]", "" },

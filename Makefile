@@ -57,13 +57,14 @@ UNIT       := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 TLIB       := $(call obj,tests/lib)
 INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
 TOOLS      := $(patsubst %.c,$(O)/%,$(wildcard tests/torture/*.c tests/bench/*.c))
+CONFORM    := $(O)/tests/conformance/conformance
 EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
 PRELOAD    := $(O)/libfastlo-preload.so
 MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture bench vm demo clean install help tests
+.PHONY: all deps check check-unit check-integration torture conformance bench vm demo clean install help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -142,6 +143,10 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread -lm
 
+$(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
+
 tests: $(UNIT) $(INTEG) $(TOOLS) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
@@ -158,6 +163,9 @@ check-integration: all tests ## the tests on the running kernel (root)
 
 torture: all tests ## 10 GB of verified streams (root)
 	$(Q)O=$(O) tests/run.sh torture
+
+conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name runs one (root)
+	$(Q)$(CONFORM) $(CASE)
 
 bench: all tests ## plain TCP against fastlo in one run (root)
 	$(Q)O=$(O) tests/run.sh bench

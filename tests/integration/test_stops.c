@@ -6,12 +6,12 @@
 #include "check.h"
 
 #include <fcntl.h>
-#include <mntent.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
@@ -40,8 +40,7 @@ static void check_stopped(struct pair *p, unsigned int reason)
 	ok(pair_pump(p, SERVER, 200000, 3000));
 	for (int side = 0; side < 2; side++) {
 		assert_int_equal(spliced(p->fd[side]), before[side]);
-		expect_state(p->fd[side], FASTLO_STATE_TCP);
-		expect_reason(p->fd[side], reason);
+		assert_int_equal(info(p->fd[side]).reason, env.plain ? 0 : reason);
 	}
 }
 
@@ -63,9 +62,13 @@ static void policy_remove(void)
 	assert_int_equal(env_ctl(NULL, "policy", "remove", "p", NULL), 0);
 }
 
+static void await(int fd, short events)
+{
+	assert_int_equal(poll(&(struct pollfd){ fd, events, 0 }, 1, PATIENCE_MS), 1);
+}
+
 static void read_urgent(int from, int to, bool eager, char *said)
 {
-	struct pollfd wait = { .fd = to, .events = POLLPRI };
 	ssize_t n;
 
 	assert_int_equal(send(from, "ab", 2, MSG_DONTWAIT), 2);
@@ -73,10 +76,9 @@ static void read_urgent(int from, int to, bool eager, char *said)
 	assert_int_equal(send(from, "cd", 2, MSG_DONTWAIT), 2);
 	if (eager)
 		expect_state(to, FASTLO_STATE_DRAINING);
-	assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
-	wait.events = POLLIN;
+	await(to, POLLPRI);
 	for (size_t got = 0; got < 4; got += n) {
-		assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+		await(to, POLLIN);
 		n = recv(to, said + got, 4 - got, MSG_DONTWAIT);
 		assert_true(n > 0);
 	}
@@ -118,7 +120,7 @@ static void withdrawn_after_splice2(void **state)
 		to = p.fd[!from];
 		assert_return_code(setsockopt(to, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat)), errno);
 		ok(pair_send(&p, from, sizeof(mem)));
-		assert_int_equal(poll(&(struct pollfd){ to, POLLIN, 0 }, 1, PATIENCE_MS), 1);
+		await(to, POLLIN);
 		assert_int_equal(splice(to, NULL, pipe_fd[1], NULL, sizeof(mem), SPLICE_F_NONBLOCK), sizeof(mem));
 		assert_int_equal(read(pipe_fd[0], mem, sizeof(mem)), sizeof(mem));
 		assert_int_equal(pattern_check(mem, sizeof(mem), p.seed + from, p.got[from]), -1);
@@ -133,44 +135,37 @@ static void withdrawn_after_splice2(void **state)
 }
 
 /* Drained and resumed, with something else happening in between; another pair shows when it is over. */
-static void stopped_during_drain(struct pair *p, bool remove, unsigned int reason)
+static void stopped_during_drain(bool remove, unsigned int reason)
 {
-	struct pair witness;
+	struct pair p, witness;
 
+	if (remove)
+		policy_add("eager");
+	open_spliced(&p, V4, !remove);
 	open_spliced(&witness, V6, true);
 	assert_int_equal(env_ctl(NULL, "drain", NULL), 0);
-	check_stopped(p, FL_R_DRAINING);
-	check_stopped(&witness, FL_R_DRAINING);
+	check_stopped(&p, FL_R_DRAINING);
 	if (remove)
 		policy_remove();
 	else
-		ok(opt_in(p->fd[CLIENT], 0));
+		ok(opt_in(p.fd[CLIENT], 0));
 	assert_int_equal(env_ctl(NULL, "resume", NULL), 0);
 	ok(pair_warm(&witness));
-	check_stopped(p, reason);
-	ok(pair_pump(&witness, CLIENT, 200000, 3000));
-	check_stopped(p, reason);
+	check_stopped(&p, reason);
 	pair_close(&witness);
-	pair_close(p);
+	pair_close(&p);
 }
 
 static void withdrawn_during_drain(void **state)
 {
-	struct pair p;
-
 	(void)state;
-	open_spliced(&p, V4, true);
-	stopped_during_drain(&p, false, FL_R_WITHDRAWN);
+	stopped_during_drain(false, FL_R_WITHDRAWN);
 }
 
 static void policy_removed_during_drain(void **state)
 {
-	struct pair p;
-
 	(void)state;
-	policy_add("eager");
-	open_spliced(&p, V4, false);
-	stopped_during_drain(&p, true, FL_R_POLICY_REMOVED);
+	stopped_during_drain(true, FL_R_POLICY_REMOVED);
 }
 
 static void policy_comes_back_while_unread(void **state)
@@ -188,10 +183,6 @@ static void policy_comes_back_while_unread(void **state)
 		expect_state(p.fd[CLIENT], FASTLO_STATE_DRAINING);
 		ok(pair_drain(&p, from));
 		ok(pair_warm(&p));
-		spliced_send(&p, CLIENT, 600);
-		spliced_send(&p, SERVER, 600);
-		ok(pair_drain(&p, CLIENT));
-		ok(pair_drain(&p, SERVER));
 		policy_remove();
 		check_stopped(&p, FL_R_POLICY_REMOVED);
 		pair_close(&p);
@@ -201,12 +192,8 @@ static void policy_comes_back_while_unread(void **state)
 /* tcp_bpf_recvmsg() says 0 to an empty receive where tcp_recvmsg() says EAGAIN. */
 static void wait_out_of_sockmap(int fd)
 {
-	int64_t until = now_ms() + PATIENCE_MS;
-	char none;
-
-	while (recv(fd, &none, 0, MSG_DONTWAIT) != -1)
+	for (int64_t until = now_ms() + PATIENCE_MS; recv(fd, &until, 0, MSG_DONTWAIT) != -1;)
 		assert_true(tick(until));
-	assert_int_equal(errno, EAGAIN);
 }
 
 static void withdrawn_while_half(void **state)
@@ -217,7 +204,6 @@ static void withdrawn_while_half(void **state)
 	(void)state;
 	for (int round = 0; round < 20; round++) {
 		ok(pair_dial(&p, &d));
-		expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
 		expect_reason(p.fd[CLIENT], FL_R_PEER_NOT_OPTED_IN);
 		ok(opt_in(p.fd[CLIENT], 0));
 		ok(pair_send(&p, CLIENT, 100));
@@ -231,10 +217,10 @@ static void withdrawn_while_half(void **state)
 	}
 }
 
+#define BIG 60000 /* copying the first record takes long enough for the second reader to find it, too */
 struct readers {
 	int fd;
-	atomic_int ready, go, taken, tid[2];
-	atomic_int record[2]; /* by whom the first and the second was taken, from 1; what it was */
+	atomic_int ready, go, taken, tid[2], record[2];
 	atomic_bool over;
 };
 
@@ -243,7 +229,7 @@ static void *reader_main(void *arg)
 {
 	struct readers *r = arg;
 	int me = atomic_fetch_add(&r->ready, 1), at;
-	char mem[64];
+	char mem[BIG];
 	ssize_t n;
 
 	r->tid[me] = (int)syscall(SYS_gettid);
@@ -253,43 +239,31 @@ static void *reader_main(void *arg)
 		n = recv(r->fd, mem, sizeof(mem), 0);
 	while (n < 0 && errno == EAGAIN && !r->over);
 	at = atomic_fetch_add(&r->taken, 1);
-	r->record[at] = n == sizeof(mem) ? mem[0] : -1;
+	r->record[at] = n == (at ? 64 : BIG) ? mem[0] : -1;
 	r->tid[me] = 0;
 	return NULL;
 }
 
 static bool asleep(int tid)
 {
-	char path[64], text[512] = "", *at;
+	char path[64], text[512] = "";
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	if (file_read(path, text, sizeof(text)) < 0)
-		return false;
-	at = strrchr(text, ')');
-	return at && at[2] == 'S';
+	return file_read(path, text, sizeof(text)) > 0 && strstr(text, ") S");
 }
 
 static bool wait_taken(struct readers *r, int n)
 {
-	int64_t until = now_ms() + PATIENCE_MS / 4;
-
-	while (r->taken < n)
-		if (!tick(until))
-			return false;
-	return true;
-}
-
-static void send_record(int fd, char number)
-{
-	char mem[64] = { number };
-
-	assert_int_equal(send(fd, mem, sizeof(mem), MSG_DONTWAIT), sizeof(mem));
+	for (int64_t until = now_ms() + PATIENCE_MS / 4; r->taken < n && tick(until);)
+		;
+	return r->taken >= n;
 }
 
 /* Both find the same TCP record; who does not get it is parked inside tcp_recvmsg(). */
 static bool readers_round(struct pair *p, struct readers *r)
 {
-	int lowat = 2, one = 1, from = p->fd[CLIENT];
+	char first[BIG] = { 1 }, second[64] = { 2 };
+	int lowat = 2, one = 1, queued = 1;
 	struct timeval limit = { .tv_sec = 1 };
 	pthread_t thread[2];
 	bool good;
@@ -297,9 +271,10 @@ static bool readers_round(struct pair *p, struct readers *r)
 	*r = (struct readers){ .fd = p->fd[SERVER] };
 	fcntl(r->fd, F_SETFL, fcntl(r->fd, F_GETFL) & ~O_NONBLOCK);
 	setsockopt(r->fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat));
-	send_record(from, 1);
+	assert_int_equal(send(p->fd[CLIENT], first, BIG, MSG_DONTWAIT), BIG);
 	setsockopt(r->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
-	assert_int_equal(poll(&(struct pollfd){ r->fd, POLLIN, 0 }, 1, PATIENCE_MS), 1);
+	while (queued && tick(now_ms() + 1000))
+		assert_return_code(ioctl(p->fd[CLIENT], SIOCOUTQ, &queued), errno);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, reader_main, r), 0);
 	while (!r->tid[0] || !r->tid[1])
@@ -309,12 +284,12 @@ static bool readers_round(struct pair *p, struct readers *r)
 	for (int64_t until = now_ms() + PATIENCE_MS; good && tick(until);)
 		if (asleep(r->tid[0] ? r->tid[0] : r->tid[1]))
 			break;
-	send_record(from, 2);
+	assert_int_equal(send(p->fd[CLIENT], second, 64, MSG_DONTWAIT), 64);
 	good = wait_taken(r, 2);
 	r->over = true;
 	setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (!good)
-		shutdown(from, SHUT_RDWR);
+		shutdown(p->fd[CLIENT], SHUT_RDWR);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	return good;
@@ -330,14 +305,12 @@ static void two_blocking_readers(void **state)
 		struct pair p;
 
 		open_spliced(&p, V4, true);
-		if (!readers_round(&p, &r))
-			hung++;
-		else if (r.record[0] != 1 || r.record[1] != 2)
-			fail_msg("records %d, %d", r.record[0], r.record[1]);
+		hung += !readers_round(&p, &r);
+		assert_int_equal(r.record[0], 1);
+		assert_true(r.record[1] == 2 || hung);
 		pair_close(&p);
 	}
-	if (hung)
-		fail_msg("record 2 was not taken in %d of 30 rounds", hung);
+	assert_int_equal(hung, 0);
 }
 
 static void peeking_with_waitall(void **state)
@@ -368,11 +341,9 @@ struct flap {
 static void *flap_main(void *arg)
 {
 	struct flap *f = arg;
-	bool was = false;
+	bool was = false, is;
 
 	while (!*f->stop && f->result == 0) {
-		bool is;
-
 		f->result = pair_pingpong(&f->p, 1, 64);
 		is = info(f->p.fd[CLIENT]).state == FASTLO_STATE_SPLICED;
 		f->times += is && !was;
@@ -400,19 +371,15 @@ static void flapping_policy(void **state)
 	} while (!f[0].result && !f[1].result && now_ms() < start + PATIENCE_MS &&
 		 (now_ms() < start + 2000 || f[0].times < 10 || f[1].times < 10));
 	stop = true;
-	for (int i = 0; i < 2; i++)
-		pthread_join(thread[i], NULL);
-	admitted = env_stat("admitted") - admitted;
-	released = env_stat("released") - released;
-	print_message("spliced %d and %d times, %lld ends admitted, %lld released\n", f[0].times, f[1].times,
-		      (long long)admitted, (long long)released);
 	for (int i = 0; i < 2; i++) {
+		pthread_join(thread[i], NULL);
 		ok(f[i].result);
 		assert_true(f[i].times >= 10);
 		check_stopped(&f[i].p, FL_R_POLICY_REMOVED);
 		pair_close(&f[i].p);
 	}
-	assert_true(admitted >= 2 * 2 * 10 && released >= 2 * 2 * 10);
+	assert_true(env_stat("admitted") - admitted >= 2 * 2 * 10);
+	assert_true(env_stat("released") - released >= 2 * 2 * 10);
 }
 
 int main(void)

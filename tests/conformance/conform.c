@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The runner: every case, for every address kind, over plain TCP, observed and eager, each in a process of
+ * its own; then the transcripts beside plain's. Where they differ, plain runs again a few times: what it does
+ * now and then is allowed. One fastlod: its policy covers env.app, the other two modes live above it.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "state.h"
+
+#define CASES_MAX 1000
+#define BACKSTOP_MS 25000 /* the case's own watchdog is earlier */
+#define PLAIN_AGAIN 3
+#define POLICY "[policy conformance]\ncgroup = @CGROUP@\n"
+
+static struct {
+	const struct conform_case *list[CASES_MAX];
+	size_t count;
+} cases;
+
+static struct {
+	unsigned int passed, failed, skipped, deviating, same, unsteady;
+} sum;
+
+static struct conform_state *states[MODES + 1]; /* the last one: plain, again */
+
+void conform_register(const struct conform_case *list, size_t count)
+{
+	for (size_t i = 0; i < count && cases.count < CASES_MAX; i++)
+		cases.list[cases.count++] = &list[i];
+}
+
+static int by_group(const void *a, const void *b)
+{
+	const struct conform_case *x = *(const struct conform_case *const *)a, *y = *(const struct conform_case *const *)b;
+
+	return x->group != y->group ? x->group - y->group : strcmp(x->name, y->name);
+}
+
+static void run_one(const struct conform_case *what, enum mode mode, enum kind kind, struct conform_state *s)
+{
+	struct conform c = { .mode = mode, .kind = kind, .state = s };
+	int status;
+	pid_t pid;
+
+	memset(s, 0, sizeof(*s));
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		child_main(&c, what);
+	setpgid(pid, pid);
+	status = pid < 0 ? -errno : proc_wait(pid, BACKSTOP_MS);
+	if (pid > 0) {
+		kill(-pid, SIGKILL);
+		if (status == -ETIMEDOUT)
+			proc_wait(pid, PATIENCE_MS);
+	}
+	if (s->outcome == UNFINISHED) {
+		s->outcome = FAILED;
+		if (status >= 0 && WIFSIGNALED(status))
+			snprintf(s->why, sizeof(s->why), "killed by %s", strsignal(WTERMSIG(status)));
+		else
+			snprintf(s->why, sizeof(s->why), "ended early: status %d", status);
+	}
+}
+
+static void result(const char *word, const struct conform_case *what, enum mode mode, enum kind kind, const char *why)
+{
+	printf("%-8s %2d %-28s %-8s %-6s%s%s\n", word, what->group, what->name, mode_name(mode), kind_names[kind],
+	       *why ? "  " : "", why);
+}
+
+/* Does plain TCP do that, too, at times? */
+static bool plain_does_it(const struct conform_case *what, enum kind kind, const struct conform_state *s)
+{
+	struct conform_state *again = states[MODES];
+
+	for (int i = 0; i < PLAIN_AGAIN; i++) {
+		run_one(what, PLAIN, kind, again);
+		if (again->outcome == FINISHED && strcmp(again->text, s->text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool failed(const struct conform_case *what, enum mode mode, enum kind kind, const struct conform_state *s)
+{
+	if (s->outcome != FAILED)
+		return false;
+	result("FAIL", what, mode, kind, s->why);
+	if (s->len)
+		transcript_diff(states[PLAIN]->text, s->text, mode_name(mode));
+	sum.failed++;
+	return true;
+}
+
+/* True if it deviates as it may. */
+static bool compare(const struct conform_case *what, enum mode mode, enum kind kind, bool verbose)
+{
+	struct conform_state *s = states[mode];
+	bool same, excused;
+
+	if (failed(what, mode, kind, s))
+		return false;
+	if (s->outcome == SKIPPED) {
+		result("skip", what, mode, kind, s->why);
+		sum.skipped++;
+		return false;
+	}
+	same = strcmp(s->text, states[PLAIN]->text) == 0;
+	excused = !same && mode == EAGER && what->deviates;
+	if (!same && !excused && plain_does_it(what, kind, s)) {
+		same = true;
+		sum.unsteady++;
+		result("ok", what, mode, kind, "(plain TCP does it now and then)");
+	} else {
+		result(same ? "ok" : excused ? "deviates" : "DIFF", what, mode, kind, excused ? what->deviates : "");
+	}
+	if ((!same && !excused) || verbose)
+		transcript_diff(states[PLAIN]->text, s->text, mode_name(mode));
+	sum.same += same;
+	sum.deviating += excused;
+	sum.passed += same || excused;
+	sum.failed += !same && !excused;
+	return excused;
+}
+
+/* True if its deviation, should it have one, occurred. */
+static bool run_kind(const struct conform_case *what, enum kind kind, bool verbose)
+{
+	bool deviated = false;
+
+	run_one(what, PLAIN, kind, states[PLAIN]);
+	if (failed(what, PLAIN, kind, states[PLAIN]))
+		return false;
+	if (states[PLAIN]->outcome == SKIPPED) {
+		result("skip", what, PLAIN, kind, states[PLAIN]->why);
+		sum.skipped++;
+		return true;
+	}
+	for (enum mode mode = OBSERVED; mode < MODES; mode++) {
+		run_one(what, mode, kind, states[mode]);
+		deviated |= compare(what, mode, kind, verbose);
+		fflush(stdout);
+	}
+	return deviated;
+}
+
+/* Every excuse must be written down. */
+static bool headings_exist(void)
+{
+	static char text[1 << 20];
+	bool good = true;
+
+	if (file_read("docs/DEVIATIONS.md", text, sizeof(text)) < 0) {
+		printf("docs/DEVIATIONS.md: %s, not checked\n", strerror(errno));
+		return true;
+	}
+	for (size_t i = 0; i < cases.count; i++) {
+		const char *heading = cases.list[i]->deviates, *at = text;
+		size_t len = heading ? strlen(heading) : 0;
+
+		if (!heading)
+			continue;
+		while ((at = strstr(at, heading)) && !(at - text > 5 && memcmp(at - 5, "\n### ", 5) == 0 && at[len] == '\n'))
+			at++;
+		if (!at) {
+			printf("%s: docs/DEVIATIONS.md has no '### %s'\n", cases.list[i]->name, heading);
+			good = false;
+		}
+	}
+	return good;
+}
+
+static bool wanted(const struct conform_options *o, const struct conform_case *what)
+{
+	return (!o->only || strcmp(o->only, what->name) == 0) && (!o->group || o->group == what->group);
+}
+
+static int set_up(void)
+{
+	int r;
+
+	for (int i = 0; i <= MODES; i++) {
+		states[i] = mmap(NULL, sizeof(*states[i]), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (states[i] == MAP_FAILED)
+			return -ENOMEM;
+	}
+	r = env_up(POLICY);
+	if (r == 0)
+		r = netns_own(); /* here, so that every case's process has the same one */
+	return r < 0 ? r : 0;
+}
+
+static void run_case(const struct conform_options *o, const struct conform_case *what)
+{
+	bool deviated = false, ran = false;
+
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		if (o->kind && strcmp(o->kind, kind_names[kind]) != 0)
+			continue;
+		deviated |= run_kind(what, kind, o->verbose);
+		ran = true;
+	}
+	if (what->deviates && ran && !deviated && !env.plain)
+		printf("note: %s never deviated ('%s')\n", what->name, what->deviates);
+}
+
+int conform_main(const struct conform_options *o)
+{
+	unsigned int ran = 0;
+
+	qsort(cases.list, cases.count, sizeof(cases.list[0]), by_group);
+	for (size_t i = 0; i < cases.count && o->list; i++)
+		if (wanted(o, cases.list[i]))
+			printf("%2d %s\n", cases.list[i]->group, cases.list[i]->name);
+	if (o->list)
+		return 0;
+	if (!headings_exist() || set_up() < 0)
+		return 1;
+	for (size_t i = 0; i < cases.count; i++) {
+		if (!wanted(o, cases.list[i]))
+			continue;
+		ran++;
+		run_case(o, cases.list[i]);
+	}
+	if (!ran) {
+		printf("no case '%s'\n", o->only ? o->only : "");
+		return 1;
+	}
+	printf("%u cases, 2 modes beside plain TCP, %d address kinds: %u identical (%u of them as plain TCP does now and "
+	       "then), %u deviating\n",
+	       ran, o->kind ? 1 : KINDS, sum.same, sum.unsteady, sum.deviating);
+	printf("%u passed, %u failed, %u skipped\n", sum.passed, sum.failed, sum.skipped);
+	return sum.failed ? 1 : 0;
+}

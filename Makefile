@@ -147,7 +147,7 @@ $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-tests: $(UNIT) $(INTEG) $(TOOLS) ## build the tests
+tests: $(UNIT) $(INTEG) $(TOOLS) $(CONFORM) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh

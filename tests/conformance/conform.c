@@ -80,7 +80,7 @@ static bool plain_does_it(const struct conform_case *what, enum kind kind, const
 
 	for (int i = 0; i < PLAIN_AGAIN; i++) {
 		run_one(what, PLAIN, kind, again);
-		if (again->outcome == FINISHED && strcmp(again->text, s->text) == 0)
+		if (again->outcome == FINISHED && transcript_same(again->text, s->text))
 			return true;
 	}
 	return false;
@@ -110,7 +110,7 @@ static bool compare(const struct conform_case *what, enum mode mode, enum kind k
 		sum.skipped++;
 		return false;
 	}
-	same = strcmp(s->text, states[PLAIN]->text) == 0;
+	same = transcript_same(states[PLAIN]->text, s->text);
 	excused = !same && mode == EAGER && what->deviates;
 	if (!same && !excused && plain_does_it(what, kind, s)) {
 		same = true;
@@ -192,6 +192,8 @@ static int set_up(void)
 	r = env_up(POLICY);
 	if (r == 0)
 		r = netns_own(); /* here, so that every case's process has the same one */
+	if (r < 0)
+		printf("cannot set up: %s\n", strerror(-r));
 	return r < 0 ? r : 0;
 }
 

@@ -81,6 +81,8 @@ void conform_register(const struct conform_case *cases, size_t count);
 __attribute__((format(printf, 2, 3))) void say(struct conform *c, const char *format, ...); /* one line */
 /* "what = 5" or, with r == -1, "what = EAGAIN" by errno; gives r back. */
 long said(struct conform *c, const char *what, long r);
+/* A number that need not be the same, but within a factor of two of plain's. */
+void say_about(struct conform *c, const char *what, long value);
 /* One call, its text, and its result. Only where the text is the same in every run: no printed values in it. */
 #define DO(c, call) said((c), #call, (errno = 0, (long)(call)))
 /* "what = 5 'hello'" up to 40 printable bytes, otherwise length and hash; r as returned by the receive. */
@@ -107,6 +109,23 @@ void stream(struct conform *c, int from, size_t len, size_t msg);
 /* Sends one message of len pattern bytes (non-blocking), one receive of pattern bytes: the results are said. */
 long put_pattern(struct conform *c, int from, size_t len);
 long get_pattern(struct conform *c, int from, size_t len);
+
+/* ---- One send or receive in a thread of its own (steps.c) */
+struct job {
+	int fd, flags;
+	bool send;
+	void *mem;
+	size_t len;
+	/* after job_start: for asleep(), with SYS_sendto or SYS_recvfrom; after job_end: the result */
+	pid_t tid;
+	long r;
+	int error;
+	unsigned long thread; /* pthread_t */
+};
+void job_start(struct conform *c, struct job *j);
+/* Waits for it, says its result, of a receive the bytes, too. Nothing but the watchdog limits it. */
+long job_end(struct conform *c, const char *what, struct job *j);
+bool job_asleep(struct conform *c, const struct job *j);
 
 /* ---- The path (runner) */
 /* The interesting moment starts now: what .expects claims is checked here (the first call counts). */

@@ -30,6 +30,8 @@ struct conform_state {
 const char *mode_name(enum mode mode);
 /* The case's process, start to end. */
 void child_main(struct conform *c, const struct conform_case *what) __attribute__((noreturn));
+/* Line by line; what say_about() wrote may differ by a factor of two. */
+bool transcript_same(const char *plain, const char *other);
 /* Two transcripts side by side. */
 void transcript_diff(const char *plain, const char *other, const char *name);
 

@@ -5,8 +5,10 @@
  */
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include "conform.h"
 
@@ -76,17 +78,29 @@ bool arrived(struct conform *c, int fd)
 	return !queued;
 }
 
+static bool ended(pid_t tid)
+{
+	char path[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	return file_read(path, text, sizeof(text)) <= 0 || strstr(text, ") Z ");
+}
+
 bool asleep(struct conform *c, pid_t tid, long nr)
 {
 	int64_t until = now_ms() + PATIENCE_MS;
 	char path[64], text[256] = "";
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
-	do
+	do {
 		if (file_read(path, text, sizeof(text)) > 0 && text[0] >= '0' && text[0] <= '9' && atol(text) == nr)
 			return true;
-	while (tick(until));
-	say(c, "(waited in vain for a thread to sleep in system call %ld: %s)", nr, text);
+		if (ended(tid)) {
+			say(c, "(the call is over already)");
+			return false;
+		}
+	} while (tick(until));
+	say(c, "(waited in vain for a thread to sleep in system call %ld)", nr);
 	return false;
 }
 
@@ -127,4 +141,43 @@ long put_pattern(struct conform *c, int from, size_t len)
 long get_pattern(struct conform *c, int from, size_t len)
 {
 	return said_step(c, "recv pattern", len, pair_try_recv(&c->p, from, len, 0));
+}
+
+static void *job_main(void *arg)
+{
+	struct job *j = arg;
+
+	__atomic_store_n(&j->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	errno = 0;
+	j->r = j->send ? send(j->fd, j->mem, j->len, j->flags) : recv(j->fd, j->mem, j->len, j->flags);
+	j->error = errno;
+	return NULL;
+}
+
+void job_start(struct conform *c, struct job *j)
+{
+	pthread_t thread;
+
+	j->tid = 0;
+	if (pthread_create(&thread, NULL, job_main, j) != 0) {
+		broken(c, "no thread");
+		return;
+	}
+	j->thread = thread;
+	while (!__atomic_load_n(&j->tid, __ATOMIC_ACQUIRE))
+		tick(now_ms() + 1000);
+}
+
+bool job_asleep(struct conform *c, const struct job *j)
+{
+	return asleep(c, j->tid, j->send ? SYS_sendto : SYS_recvfrom);
+}
+
+long job_end(struct conform *c, const char *what, struct job *j)
+{
+	pthread_join(j->thread, NULL);
+	errno = j->error;
+	if (j->send)
+		return said(c, what, j->r);
+	return said_bytes(c, what, j->mem, j->r);
 }

@@ -96,6 +96,44 @@ void say_poll(struct conform *c, const char *what, short bits)
 	say(c, "%s:%s", what, text);
 }
 
+void say_about(struct conform *c, const char *what, long value)
+{
+	say(c, "~ %s = %ld", what, value);
+}
+
+static bool same_line(const char *plain, size_t plain_len, const char *other, size_t other_len)
+{
+	const char *value = memchr(plain, '=', plain_len);
+	long x, y;
+
+	if (plain_len == other_len && memcmp(plain, other, plain_len) == 0)
+		return true;
+	if (plain_len < 2 || memcmp(plain, "~ ", 2) != 0 || !value || other_len <= (size_t)(value - plain) ||
+	    memcmp(plain, other, value - plain) != 0)
+		return false;
+	x = atol(value + 1);
+	y = atol(other + (value - plain) + 1);
+	return y <= 2 * x && x <= 2 * y;
+}
+
+bool transcript_same(const char *plain, const char *other)
+{
+	while (*plain && *other) {
+		size_t x = strcspn(plain, "\n"), y = strcspn(other, "\n");
+
+		if (!same_line(plain, x, other, y))
+			return false;
+		plain += x + (plain[x] == '\n');
+		other += y + (other[y] == '\n');
+	}
+	return !*plain && !*other;
+}
+
+static bool same(const char *left, const char *right)
+{
+	return same_line(left, strlen(left), right, strlen(right));
+}
+
 /* Cuts the text up in place. */
 static int split(char *text, char **ret_lines)
 {
@@ -119,7 +157,7 @@ static void fill_common(short (*common)[LINES + 1], char **left, int lefts, char
 		for (int j = rights; j >= 0; j--) {
 			if (i == lefts || j == rights)
 				common[i][j] = 0;
-			else if (strcmp(left[i], right[j]) == 0)
+			else if (same(left[i], right[j]))
 				common[i][j] = common[i + 1][j + 1] + 1;
 			else
 				common[i][j] = common[i + 1][j] > common[i][j + 1] ? common[i + 1][j] :
@@ -139,7 +177,7 @@ void transcript_diff(const char *plain, const char *other, const char *name)
 	while (i < lefts || j < rights) {
 		bool both = i < lefts && j < rights;
 
-		if (both && strcmp(left[i], right[j]) == 0) {
+		if (both && same(left[i], right[j])) {
 			row(' ', left[i], right[j]);
 			i++, j++;
 		} else if (both && common[i + 1][j + 1] == common[i][j]) {

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Groups 22 and 23: how connections start, and what an opt-in that is late, one-sided, withdrawn or useless does.
+ * Each case dials for itself; after the start it shows by engaging that the start did no harm.
+ */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "endings.h"
+
+/* Then it is a pair like any other: engages, and both directions are spliced. */
+static void goes_on(struct conform *c)
+{
+	uint64_t mark[2];
+
+	if (!engage(c, &c->p))
+		return;
+	for (int from = 0; from < 2; from++) {
+		mark[from] = spliced(c->p.fd[from]);
+		stream(c, from, 100000, 1000);
+		must_splice(c, from, mark[from], 90000);
+	}
+	get(c, c->p.fd[CLIENT], 64, 0);
+	get(c, c->p.fd[SERVER], 64, 0);
+}
+
+static void receive(struct conform *c, int fd)
+{
+	await(c, fd, POLLIN);
+	get(c, fd, 64, 0);
+}
+
+static void accept_pair(struct conform *c)
+{
+	int r = pair_accept(&c->p);
+
+	say(c, "accept: %s", r < 0 ? strerrorname_np(-r) : "0");
+	c->tx = c->p.fd[c->from];
+	c->rx = c->p.fd[!c->from];
+}
+
+/* ---- 22 */
+static void speaks_first(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ 0 }) < 0)
+		return;
+	put(c, c->tx, "hello");
+	receive(c, c->rx);
+	put(c, c->tx, "are you there");
+	put(c, c->rx, "yes");
+	receive(c, c->tx);
+	receive(c, c->rx);
+	goes_on(c);
+}
+
+static void both_speak_first(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ 0 }) < 0)
+		return;
+	put(c, c->tx, "hello");
+	put(c, c->rx, "hi");
+	put(c, c->tx, " you");
+	arrived(c, c->tx);
+	arrived(c, c->rx);
+	receive(c, c->rx);
+	receive(c, c->tx);
+	get(c, c->rx, 64, 0);
+	goes_on(c);
+}
+
+static void data_before_accept(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true }) < 0)
+		return;
+	put(c, c->p.fd[CLIENT], "early");
+	put(c, c->p.fd[CLIENT], " bird");
+	arrived(c, c->p.fd[CLIENT]);
+	accept_pair(c);
+	receive(c, c->p.fd[SERVER]);
+	get(c, c->p.fd[SERVER], 64, 0);
+	put(c, c->p.fd[SERVER], "worm");
+	receive(c, c->p.fd[CLIENT]);
+	goes_on(c);
+}
+
+static void much_before_accept(struct conform *c)
+{
+	int64_t sent;
+
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true, .rcvbuf = 65536, .sndbuf = 65536 }) < 0)
+		return;
+	sent = pair_fill(&c->p, CLIENT, 3000);
+	say(c, "filled: %d", sent > 30000);
+	look(c, c->p.fd[CLIENT]);
+	accept_pair(c);
+	say(c, "drained: %d", pair_drain(&c->p, CLIENT));
+	await(c, c->p.fd[CLIENT], POLLOUT);
+	goes_on(c);
+}
+
+static void closed_before_accept(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true }) < 0)
+		return;
+	put(c, c->p.fd[CLIENT], "and gone");
+	close(c->p.fd[CLIENT]);
+	c->p.fd[CLIENT] = -1;
+	accept_pair(c);
+	await(c, c->p.fd[SERVER], POLLRDHUP);
+	look(c, c->p.fd[SERVER]);
+	get(c, c->p.fd[SERVER], 64, 0);
+	get(c, c->p.fd[SERVER], 64, 0);
+}
+
+static void reset_before_accept(struct conform *c)
+{
+	struct linger now = { 1, 0 };
+
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true }) < 0)
+		return;
+	put(c, c->p.fd[CLIENT], "and gone");
+	setsockopt(c->p.fd[CLIENT], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(c->p.fd[CLIENT]);
+	c->p.fd[CLIENT] = -1;
+	accept_pair(c);
+	await(c, c->p.fd[SERVER], POLLHUP);
+	look(c, c->p.fd[SERVER]);
+	get(c, c->p.fd[SERVER], 64, 0);
+	get(c, c->p.fd[SERVER], 64, 0);
+	put(c, c->p.fd[SERVER], "x");
+}
+
+static void defer_accept(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true, .defer_accept = 5 }) < 0)
+		return;
+	DO(c, accept(c->p.listener, NULL, NULL));
+	put(c, c->p.fd[CLIENT], "now");
+	accept_pair(c);
+	receive(c, c->p.fd[SERVER]);
+	put(c, c->p.fd[SERVER], "here");
+	receive(c, c->p.fd[CLIENT]);
+	goes_on(c);
+}
+
+/* A namespace that may be changed: the own addresses' or a new one. */
+static int private_netns(struct conform *c, const char *setting, const char *value)
+{
+	int ns = -1, old, r;
+
+	if (c->kind == OWN)
+		ns = netns_own();
+	else if (netns_new(&ns) < 0)
+		ns = -1;
+	if (ns < 0 || netns_enter(ns, &old) < 0)
+		skip_case(c, "no network namespace");
+	r = file_write(setting, value);
+	netns_leave(old);
+	if (r < 0)
+		skip_case(c, "%s: %s", setting, strerror(-r));
+	return ns;
+}
+
+#define FASTOPEN "/proc/sys/net/ipv4/tcp_fastopen"
+#define COOKIES "/proc/sys/net/ipv4/tcp_syncookies"
+
+static void fast_open_by(struct conform *c, bool by_connect)
+{
+	struct dial d = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } };
+	int on = 1, fd, old;
+	struct sockaddr_storage addr;
+	socklen_t len;
+	uint16_t port;
+
+	d.ns = private_netns(c, FASTOPEN, "519"); /* both sides, without cookies */
+	if (pair_listen(&d, &c->p.listener, &port) < 0)
+		broken(c, "cannot listen");
+	opt(c->p.listener, IPPROTO_TCP, TCP_FASTOPEN, 5);
+	netns_enter(d.ns, &old);
+	fd = socket(kind_addr(c->kind, CLIENT, port, &addr, &len), SOCK_STREAM | SOCK_NONBLOCK, 0);
+	netns_leave(old);
+	if (c->mode == EAGER)
+		opt_in(fd, 1);
+	opt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (by_connect) {
+		setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on));
+		DO(c, connect(fd, (void *)&addr, len));
+		put(c, fd, "with the SYN");
+	} else {
+		DO(c, sendto(fd, "with the SYN", 12, MSG_FASTOPEN, (void *)&addr, len));
+	}
+	c->p.fd[CLIENT] = fd;
+	accept_pair(c);
+	receive(c, c->p.fd[SERVER]);
+	await(c, fd, POLLOUT);
+	put(c, fd, "behind it");
+	receive(c, c->p.fd[SERVER]);
+	goes_on(c);
+	private_netns(c, FASTOPEN, "1");
+}
+
+static void fast_open(struct conform *c)
+{
+	fast_open_by(c, false);
+}
+
+static void fast_open_connect(struct conform *c)
+{
+	fast_open_by(c, true);
+}
+
+static void syn_cookies(struct conform *c)
+{
+	int ns = private_netns(c, COOKIES, "2"); /* always */
+
+	if (dial(c, &c->p, (struct dial){ .ns = ns, .not_accepted = true }) < 0)
+		return;
+	put(c, c->p.fd[CLIENT], "early");
+	accept_pair(c);
+	receive(c, c->p.fd[SERVER]);
+	goes_on(c);
+	private_netns(c, COOKIES, "1");
+}
+
+#define CLIENTS 3
+
+static void full_accept_queue(struct conform *c)
+{
+	struct dial d = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } };
+	struct pair p[CLIENTS];
+	struct sockaddr_storage addr;
+	int listener, early = 0;
+	socklen_t len;
+	uint16_t port;
+
+	if (pair_listen(&d, &listener, &port) < 0)
+		broken(c, "cannot listen");
+	DO(c, listen(listener, 1));
+	for (int i = 0; i < CLIENTS; i++) {
+		/* a template of the client's socket, opted in as it should be */
+		p[i] = (struct pair){ .listener = listener, .fd = { socket(kind_addr(c->kind, CLIENT, port, &addr, &len),
+									   SOCK_STREAM | SOCK_NONBLOCK, 0), -1 } };
+		if (c->kind == OWN) {
+			int old;
+
+			close(p[i].fd[CLIENT]);
+			netns_enter(netns_own(), &old);
+			p[i].fd[CLIENT] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+			netns_leave(old);
+		}
+		if (c->mode == EAGER)
+			opt_in(p[i].fd[CLIENT], 1);
+		connect(p[i].fd[CLIENT], (void *)&addr, len);
+		early += send(p[i].fd[CLIENT], "early", 5, MSG_NOSIGNAL) == 5;
+	}
+	say(c, "%d could send at once", early);
+	for (int i = 0; i < CLIENTS; i++) {
+		if (pair_accept(&p[i]) < 0)
+			break;
+		if (i < early) {
+			receive(c, p[i].fd[SERVER]);
+			put(c, p[i].fd[SERVER], "served");
+			receive(c, p[i].fd[CLIENT]);
+		}
+	}
+	for (int i = early; i < CLIENTS; i++) /* by a SYN sent again */
+		await(c, p[i].fd[CLIENT], POLLOUT);
+}
+
+static void accept_flags(struct conform *c)
+{
+	static const int flags[] = { 0, SOCK_NONBLOCK, SOCK_CLOEXEC };
+
+	for (size_t i = 0; i < 3; i++) {
+		int value = -1;
+		socklen_t len = sizeof(value);
+
+		if (dial(c, &c->p, (struct dial){ .not_accepted = true }) < 0)
+			return;
+		opt(c->p.listener, SOL_SOCKET, SO_KEEPALIVE, 1);
+		await(c, c->p.listener, POLLIN);
+		c->p.fd[SERVER] = accept4(c->p.listener, NULL, NULL, flags[i]);
+		say(c, "flags 0x%x, 0x%x", fcntl(c->p.fd[SERVER], F_GETFL), fcntl(c->p.fd[SERVER], F_GETFD));
+		getsockopt(c->p.fd[SERVER], IPPROTO_TCP, TCP_NODELAY, &value, &len);
+		say(c, "TCP_NODELAY inherited: %d", value);
+		DO(c, accept4(c->p.listener, NULL, NULL, 0x40000000));
+		opt(c->p.fd[SERVER], IPPROTO_TCP, TCP_NODELAY, 1);
+		put(c, c->p.fd[CLIENT], "x");
+		receive(c, c->p.fd[SERVER]);
+		goes_on(c);
+		pair_close(&c->p);
+	}
+}
+
+static void listener_closed(struct conform *c)
+{
+	struct pollfd wait;
+
+	if (dial(c, &c->p, (struct dial){ .not_accepted = true }) < 0)
+		return;
+	put(c, c->p.fd[CLIENT], "nobody reads this");
+	close(c->p.listener);
+	c->p.listener = -1;
+	wait = (struct pollfd){ .fd = c->p.fd[CLIENT] };
+	poll(&wait, 1, PATIENCE_MS);
+	look(c, c->p.fd[CLIENT]);
+	get(c, c->p.fd[CLIENT], 64, 0);
+	put(c, c->p.fd[CLIENT], "x");
+	get(c, c->p.fd[CLIENT], 64, 0);
+}
+
+/* ---- 23 */
+static void late_opt_in(struct conform *c)
+{
+	if (dial(c, &c->p, (struct dial){ 0 }) < 0)
+		return;
+	DO(c, -opt_in(c->p.fd[CLIENT], 1));
+	DO(c, -opt_in(c->p.fd[SERVER], 1));
+	put(c, c->tx, "hello");
+	receive(c, c->rx);
+	goes_on(c);
+}
+
+/* The other end lives where no policy is, and does not opt in. */
+static void one_side_only(struct conform *c)
+{
+	struct dial mine = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } }, other = { .kind = c->kind };
+	bool listens = c->from == SERVER;
+	uint16_t port;
+
+	if (listens)
+		env_join(env.cgroup);
+	if (pair_listen(listens ? &other : &mine, &c->p.listener, &port) < 0)
+		broken(c, "cannot listen");
+	env_join(!listens || c->mode != OBSERVED ? env.cgroup : env.app);
+	if (pair_connect(listens ? &mine : &other, port, &c->p.fd[CLIENT]) < 0)
+		broken(c, "cannot connect");
+	accept_pair(c);
+	say(c, "rounds: %d", pair_pingpong(&c->p, 30, 100));
+	stream(c, CLIENT, 1 << 20, 3000);
+	stream(c, SERVER, 1 << 20, 3000);
+	say(c, "spliced: %llu", (unsigned long long)(spliced(c->tx) + spliced(c->rx)));
+	shutdown(c->tx, SHUT_WR);
+	receive(c, c->rx);
+}
+
+static void withdrawn(struct conform *c)
+{
+	uint64_t mark = spliced(c->tx);
+
+	put(c, c->tx, "unread");
+	must_splice(c, c->from, mark, 6);
+	DO(c, -opt_in(c->rx, 0));
+	put(c, c->tx, " and more");
+	arrived(c, c->tx);
+	get(c, c->rx, 6, 0);
+	get(c, c->rx, 64, 0);
+	get(c, c->rx, 64, 0);
+	stream(c, CLIENT, 1 << 18, 1000);
+	stream(c, SERVER, 1 << 18, 1000);
+	DO(c, -opt_in(c->tx, 0));
+	stream(c, CLIENT, 1 << 18, 1000);
+}
+
+/* One receive for what came before the withdrawal and after it. */
+static void withdrawn_and_read_at_once(struct conform *c)
+{
+	put(c, c->tx, "unread");
+	DO(c, -opt_in(c->rx, 0));
+	put(c, c->tx, " and more");
+	arrived(c, c->tx);
+	get(c, c->rx, 64, 0);
+	get(c, c->rx, 64, 0);
+}
+
+static void nobody_there(struct conform *c)
+{
+	struct dial d = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } };
+	uint16_t port;
+	int fd = -1;
+
+	if (pair_listen(&d, &c->p.listener, &port) < 0)
+		broken(c, "cannot listen");
+	close(c->p.listener);
+	c->p.listener = -1;
+	say(c, "connect: %s", strerrorname_np(-pair_connect(&d, port, &fd)));
+	if (dial(c, &c->p, (struct dial){ 0 }) == 0)
+		goes_on(c);
+}
+
+CONFORM_CASES(start, CASE_OWN(22, speaks_first), CASE_OWN(22, both_speak_first), CASE_OWN(22, data_before_accept),
+	      CASE_OWN(22, much_before_accept), CASE_OWN(22, closed_before_accept), CASE_OWN(22, reset_before_accept),
+	      CASE_OWN(22, defer_accept), CASE_OWN(22, fast_open), CASE_OWN(22, fast_open_connect), CASE_OWN(22, syn_cookies),
+	      CASE_OWN(22, full_accept_queue), CASE_OWN(22, accept_flags), CASE_OWN(22, listener_closed),
+	      CASE_OWN(23, late_opt_in), CASE_OWN(23, one_side_only), CASE_OWN(23, nobody_there),
+	      CASE(23, withdrawn), CASE(23, withdrawn_and_read_at_once))

@@ -13,7 +13,8 @@
 /*
  * Rule 1, drained. B reads ingress_msg before sk_receive_queue, so a message spliced while TCP bytes
  * are unread (or still on the wire) would overtake them.
- * Without it: test_order, "switching between TCP and splice keeps the order".
+ * With rule 2 at every switch, and `engaged` bound to an unmoved write_seq, it is implied: a cheap first answer, and
+ * a second fence.
  */
 fl_inline _Bool fl_drained(__u32 a_write_seq, __u32 b_copied_seq)
 {
@@ -24,7 +25,7 @@ fl_inline _Bool fl_drained(__u32 a_write_seq, __u32 b_copied_seq)
  * Rule 2, handed over. copied_seq moves while a receive is still running; a reader parked inside
  * tcp_recvmsg with bytes in hand never looks at ingress_msg. Only when every byte was returned by a
  * completed receive is nobody parked. Readers that cannot be seen leave the sums unequal: TCP.
- * Without it: test_observed, "a MSG_WAITALL reader never ...".
+ * Without it: test_observed, splice_then_plain.
  */
 fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced, __u32 b_returned)
 {
@@ -34,7 +35,7 @@ fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced,
 /*
  * The receive-buffer rule. bpf_tcp_ingress() never compares with sk_rcvbuf. Half of it, since TCP
  * bytes inside the advertised window must still find room, or they are dropped and cost an RTO.
- * Without it: test_bounds, "a stopped reader ...".
+ * Without it: test_bounds, stopped_reader_*.
  */
 fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 unread)
 {
@@ -49,7 +50,7 @@ fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 unread)
  * unread is not known; a mark remembers (position, messages sent) and once the reader has passed that
  * position, those messages are free. The mark moves at most every limit/2 messages, so a healthy
  * stream looks at the reader's cache line that rarely.
- * Without it: test_bounds, "unread 1-byte messages ...".
+ * See test_bounds for the numbers.
  */
 fl_inline __u32 fl_backlog_limit(__u32 rcvbuf)
 {

@@ -91,6 +91,8 @@ int fl_sockops(struct bpf_sock_ops *ops)
 		st->refused = FL_R_NOT_LOCAL;
 	else if (fl_is_mptcp(tp))
 		st->refused = FL_R_MPTCP;
+	else if (!fl_has_observer && !(st->flags & FL_F_EAGER))
+		st->refused = FL_R_NO_OBSERVER;
 	else {
 		who.tp = tp;
 		who.cookie = bpf_get_socket_cookie(ops);

@@ -10,7 +10,6 @@
 
 /* hardware, software, sched, ack; and the report flags 4 and 6, since one message may ask for its own by cmsg */
 #define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9 | 1U << 4 | 1U << 6)
-#define SOF_TIMESTAMPING_RX (1U << 2 | 1U << 3)
 #define TS_COMPAT 2
 
 #define TCP_ESTABLISHED 1

@@ -194,7 +194,6 @@ enum fl_sweep_what {
 	FL_SW_RELEASED,
 	FL_SW_HALF,  /* an eager end waits for its peer */
 	FL_SW_READY, /* asked for admission and not admitted yet */
-	FL_SW_ADMITTED, /* while draining: someone else will have to finish */
 };
 struct fl_sweep_rec {
 	__u32 slot;

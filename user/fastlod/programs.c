@@ -251,11 +251,6 @@ int programs_events_fd(struct programs *p)
 	return bpf_map__fd(p->skel->maps.fl_events);
 }
 
-int programs_slots_fd(struct programs *p)
-{
-	return bpf_map__fd(p->skel->maps.fl_slots);
-}
-
 bool programs_adopted(const struct programs *p)
 {
 	return p->adopted;

@@ -28,7 +28,6 @@ int programs_load(const struct config *cfg, const struct kernel *kernel, const c
 struct fl_ctl *programs_ctl(struct programs *p);
 int programs_policy_fd(struct programs *p);
 int programs_events_fd(struct programs *p);
-int programs_slots_fd(struct programs *p);
 bool programs_adopted(const struct programs *p); /* an earlier fastlod's maps are in use */
 uint32_t programs_max_pairs(const struct programs *p);
 

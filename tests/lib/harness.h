@@ -58,6 +58,7 @@ int64_t now_ms(void);
 bool tick(int64_t deadline_ms); /* a nap of 1 ms; false once the deadline has passed */
 int proc_spawn(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err, pid_t *ret);
 int proc_wait(pid_t pid, int timeout_ms); /* wait status, -ETIMEDOUT */
+bool thread_asleep(pid_t tid);		  /* of this process: waits, interruptibly */
 int file_write(const char *path, const char *text);
 int file_read(const char *path, char *ret, size_t size); /* NUL-terminated, cut */
 int tree_remove(const char *path);

@@ -97,7 +97,10 @@ struct fl_side {
 	__u32 flags;
 	__u32 reads_at_admit;
 	__u32 uid;
-	__u32 pad[6];
+	__u32 doubts; /* messages since rule 2 began to say no although all was read; written by this side's sender */
+	__u32 pad0;
+	__u64 doubted; /* when it did; CLOCK_MONOTONIC, ns */
+	__u32 pad[2];
 	struct fl_tx tx;
 	struct fl_rx rx;
 };

@@ -24,12 +24,12 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 			   struct tcp_sock *ta, __u32 size)
 {
 	struct tcp_sock *tb;
-	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, limit;
+	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, unread, limit;
 
 	if (slot->stop)
 		return slot->stop;
 	if (fl_ctl.mode != FL_MODE_RUN)
-		return FL_R_DRAINING;
+		return fl_ctl.mode == FL_MODE_UNFIT ? FL_R_KERNEL_UNFIT : FL_R_DRAINING;
 	if (!(flags & FL_F_PRESENT))
 		return FL_R_PEER_NOT_OPTED_IN;
 	if (!(flags & FL_F_ADMITTED))
@@ -79,7 +79,13 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	}
 
 	rcvbuf = FL_READ(tb, inet_conn.icsk_inet.sk.sk_rcvbuf);
-	if (!fl_fits(size, rcvbuf, FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter)))
+	unread = FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter);
+	if (fl_ctl.rmem_blind) {
+		if (!fl_has_observer)
+			return FL_R_KERNEL_UNFIT;
+		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
+	}
+	if (!fl_fits(size, rcvbuf, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);
 	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {

@@ -148,7 +148,11 @@ struct fl_policy {
 };
 #define FL_MAX_POLICIES 16384
 
-enum fl_mode { FL_MODE_RUN = 0, FL_MODE_DRAIN = 1 };
+enum fl_mode {
+	FL_MODE_RUN = 0,
+	FL_MODE_DRAIN = 1,
+	FL_MODE_UNFIT = 2, /* for good: the self-test found that this kernel loses or reorders bytes */
+};
 
 /* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`. */
 struct fl_ctl {
@@ -159,7 +163,7 @@ struct fl_ctl {
 	__u32 observe_reads; /* reads that each end must show before it is admitted */
 	__u32 recheck;	     /* this sweep compares endpoints with the policies */
 	__u32 fresh;	     /* slots never used yet start here */
-	__u32 pad;
+	__u32 rmem_blind;    /* sk_rmem_alloc may not count spliced bytes: ask the books, too */
 	__u64 ids;	     /* pair ids given out */
 	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */

@@ -47,7 +47,7 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	if ((side->flags & FL_F_ADMITTED) || side->sk != (__u64)tp)
 		return 0;
 	/* it would tell by control messages which sends to stamp, and an admitted socket ignores those */
-	if (FL_SK(tp).sk_tsflags & SOF_TIMESTAMPING_TX) {
+	if (FL_SK(tp).sk_tsflags & (SOF_TIMESTAMPING_TX | SOF_TIMESTAMPING_REPORT)) {
 		fl_stop(index, slot, FL_R_TX_TIMESTAMP);
 		return 0;
 	}

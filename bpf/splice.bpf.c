@@ -69,6 +69,8 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	if (!reason)
 		reason = fl_yield_sender(ta);
 	if (!reason)
+		reason = fl_yield_device(ta, tb);
+	if (!reason)
 		reason = fl_yield_filters(ta, tb);
 	if (!reason && fl_oob_by_regs)
 		reason = fl_yield_caller();

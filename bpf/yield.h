@@ -135,6 +135,14 @@ fl_inline bool fl_yield_stays(__u32 reason)
 	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP;
 }
 
+/* Which packets may reach it is then TCP's to say. */
+fl_inline __u32 fl_yield_device(struct tcp_sock *a, struct tcp_sock *b)
+{
+	if (FL_SKC(a).skc_bound_dev_if || FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_bound_dev_if))
+		return FL_R_BOUND_DEVICE;
+	return FL_R_NONE;
+}
+
 /* `effective` of a cgroup holds what is attached to its ancestors too. */
 #define FL_FILTERED(cg, type)                                                                            \
 	({                                                                                                \

@@ -177,6 +177,7 @@ struct sock_common {
 	unsigned short skc_family;
 	struct proto *skc_prot;
 	unsigned char skc_state;
+	int skc_bound_dev_if;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;

@@ -257,11 +257,10 @@ void env_down(void)
 	waitpid(janitor, NULL, 0);
 }
 
-int env_restart(void)
+int env_start(void)
 {
-	char path[576], text[65536];
+	char path[576];
 	char *argv[] = { path, (char *)"-c", env.config, NULL };
-	int64_t until = now_ms() + PATIENCE_MS;
 	int log, r;
 
 	snprintf(path, sizeof(path), "%s/fastlod", env.bin);
@@ -270,6 +269,15 @@ int env_restart(void)
 		return -errno;
 	r = proc_spawn(argv, NULL, 0, env.home, log, log, &shared->daemon);
 	close(log);
+	return r;
+}
+
+int env_restart(void)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+	char text[65536];
+	int r = env_start();
+
 	if (r < 0)
 		return r;
 	do {

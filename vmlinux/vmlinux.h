@@ -230,7 +230,6 @@ struct sock {
 	u8 sk_shutdown;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
-	int sk_forward_alloc;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
 	struct dst_entry *sk_dst_cache;

@@ -272,23 +272,29 @@ int env_start(void)
 	return r;
 }
 
+int env_ready(void)
+{
+	char text[65536];
+
+	if (file_read(env.log, text, sizeof(text)) > 0 && strstr(text, "ready"))
+		return 1;
+	if (waitpid(shared->daemon, NULL, WNOHANG) != shared->daemon)
+		return 0;
+	shared->daemon = 0;
+	return -ECHILD;
+}
+
 int env_restart(void)
 {
 	int64_t until = now_ms() + PATIENCE_MS;
-	char text[65536];
 	int r = env_start();
 
-	if (r < 0)
-		return r;
-	do {
-		if (file_read(env.log, text, sizeof(text)) > 0 && strstr(text, "ready"))
-			return 0;
-		if (waitpid(shared->daemon, NULL, WNOHANG) == shared->daemon) {
-			shared->daemon = 0;
-			return -ECHILD;
-		}
-	} while (tick(until));
-	return -ETIMEDOUT;
+	while (r == 0) {
+		r = env_ready();
+		if (r == 0 && !tick(until))
+			r = -ETIMEDOUT;
+	}
+	return r < 0 ? r : 0;
 }
 
 int env_sigterm_and_wait(void)

@@ -40,7 +40,8 @@ extern struct env env;
 int env_up(const char *extra);
 void env_down(void);
 int env_start(void);		/* starts fastlod again, same configuration, env.bin's binary */
-int env_restart(void);		/* and waits until it is ready */
+int env_ready(void);		/* 1; 0: not yet */
+int env_restart(void);		/* starts it and waits until it is ready */
 int env_sigterm_and_wait(void); /* wait status */
 int env_kill(void);		/* SIGKILL, reaped */
 pid_t env_daemon(void);

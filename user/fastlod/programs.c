@@ -26,6 +26,7 @@ struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
 	bool adopted;
+	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
 
@@ -199,6 +200,7 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	if (r < 0)
 		return explain_load(r);
 	drop_log(false);
+	p->pinned = true;
 	r = pins_pin_maps(p->pins, p->skel->obj);
 	if (r < 0)
 		log_err("cannot pin the maps in '%s': %s", cfg->pin_dir, strerror(-r));
@@ -225,7 +227,7 @@ int programs_load(const struct config *cfg, const struct kernel *kernel, const c
 	r = load_maps_and_programs(p, cfg, kernel);
 	if (r == 0)
 		r = attach_all(p, cgroup, cgroup_fd);
-	if (r < 0 && !p->adopted)
+	if (r < 0 && p->pinned && !p->adopted)
 		pins_remove(p->pins);
 out:
 	close(cgroup_fd);

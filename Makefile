@@ -56,7 +56,8 @@ CTL_LIB    := $(filter-out $(O)/user/fastloctl/main.o,$(CTL))
 UNIT       := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 TLIB       := $(call obj,tests/lib)
 INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
-TOOLS      := $(patsubst %.c,$(O)/%,$(wildcard tests/torture/*.c tests/bench/*.c))
+BENCH      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+TORTURE    := $(O)/tests/torture/torture
 CONFORM    := $(O)/tests/conformance/conformance
 EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
 PRELOAD    := $(O)/libfastlo-preload.so
@@ -135,9 +136,9 @@ $(O)/tests/integration/%: $(O)/tests/integration/%.o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
 
-$(O)/tests/torture/%: $(O)/tests/torture/%.o $(TLIB) $(COMMON)
+$(TORTURE): $(call obj,tests/torture) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
@@ -147,7 +148,7 @@ $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-tests: $(UNIT) $(INTEG) $(TOOLS) $(CONFORM) ## build the tests
+tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
@@ -161,8 +162,8 @@ check-unit: all tests ## the tests that need no root
 check-integration: all tests ## the tests on the running kernel (root)
 	$(Q)O=$(O) tests/run.sh integration
 
-torture: all tests ## 10 GB of verified streams (root)
-	$(Q)O=$(O) tests/run.sh torture
+torture: all $(TORTURE) ## every torture scenario for SECONDS=60; SCENARIO=name runs one (root)
+	$(Q)$(TORTURE) --seconds $(or $(SECONDS),60) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name runs one (root)
 	$(Q)$(CONFORM) $(CASE)

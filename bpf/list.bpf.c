@@ -119,9 +119,9 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 	}
 }
 
-fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, struct fl_slot *slot, __u32 what)
+fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, __u32 what)
 {
-	struct fl_sweep_rec rec = { index, what, { slot->side[0].rx.tgid, slot->side[1].rx.tgid } };
+	struct fl_sweep_rec rec = { index, what };
 
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 }
@@ -135,7 +135,7 @@ fl_func void fl_sweep_half(struct bpf_iter__bpf_map_elem *ctx, __u32 index, stru
 	if (!(side->flags & FL_F_ADMITTED))
 		return;
 	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns) {
-		fl_say(ctx, index, slot, FL_SW_HALF);
+		fl_say(ctx, index, FL_SW_HALF);
 		return;
 	}
 	/* The flag first: without it no peer that comes now splices to this end. */
@@ -168,7 +168,7 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 	if (fl_ctl.mode != FL_MODE_RUN && slot->state != FL_RELEASING && slot->state != FL_PLAIN)
 		fl_stop(index, slot, FL_R_DRAINING);
 	if (slot->state == FL_RELEASING)
-		fl_say(ctx, index, slot, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
+		fl_say(ctx, index, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
 	/* what was stopped for a passing reason is compared again each time: it may have passed while RELEASING */
 	if (fl_ctl.recheck || (slot->state == FL_PLAIN && fl_passing(slot->stop)))
 		fl_recheck(index, slot);
@@ -179,7 +179,7 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 		fl_again(index, slot, FL_R_BULK);
 	fl_consider(index, slot);
 	if (slot->state == FL_READY)
-		fl_say(ctx, index, slot, FL_SW_READY);
+		fl_say(ctx, index, FL_SW_READY);
 	return 0;
 }
 

@@ -24,11 +24,8 @@ fl_func void fl_emit(__u32 type, __u32 index, struct fl_slot *slot)
 {
 	struct fl_event ev = { .type = type, .slot = index };
 
-	if (slot) {
+	if (slot)
 		ev.gen = slot->gen;
-		ev.tgid[0] = slot->side[0].rx.tgid;
-		ev.tgid[1] = slot->side[1].rx.tgid;
-	}
 	if (bpf_ringbuf_output(&fl_events, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP))
 		fl_total_add(FL_T_LOST_EVENTS, 1);
 }

@@ -64,8 +64,9 @@ fl_func bool fl_parked(__u64 addr)
 	(BPF_CORE_READ(memcg, which.usage.counter) + (pages) > (__s64)BPF_CORE_READ(memcg, which.max))
 
 /*
- * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. A charge that its own
- * sk_forward_alloc covers can't fail; any other is looked at closely.
+ * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. That its own sk_forward_alloc
+ * covers the message says nothing: b's lock is not held here, and b's own sends and TCP receives take from it too.
+ * Test: torture, memory.
  */
 fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
 {
@@ -73,8 +74,6 @@ fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
 	unsigned long *pressure, under = 0;
 	__s64 pages = size / 4096 + 64; /* as many as a per-CPU stock of charges may hide */
 
-	if ((__s32)size <= FL_READ(b, inet_conn.icsk_inet.sk.sk_forward_alloc))
-		return FL_R_NONE;
 	pressure = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_prot, memory_pressure);
 	if (pressure && !bpf_probe_read_kernel(&under, sizeof(under), pressure) && under)
 		return FL_R_MEMORY;

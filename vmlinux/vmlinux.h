@@ -232,7 +232,6 @@ struct sock {
 	u8 sk_shutdown;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
-	int sk_forward_alloc;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
 	struct dst_entry *sk_dst_cache;
@@ -295,6 +294,12 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	u32 fd;
 	struct file *file;
+};
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
 };
 struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;

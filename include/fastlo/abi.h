@@ -9,7 +9,7 @@
 
 #include "fastlo.h"
 
-#define FL_ABI_VERSION 1
+#define FL_ABI_VERSION 2
 #define FL_PIN_DIR "/sys/fs/bpf/fastlo"
 #define FL_MAX_PAIRS_DEFAULT 65536
 #define FL_MAX_PAIRS_LIMIT 1048576
@@ -170,7 +170,7 @@ struct fl_ctl {
 };
 
 enum fl_event_type {
-	FL_EV_ADMIT = 1, /* slot is READY; tgids may hold its files */
+	FL_EV_ADMIT = 1, /* slot is READY */
 	FL_EV_RELEASE,	 /* slot is RELEASING */
 	FL_EV_HALF,	 /* an eager end was admitted without its peer */
 	FL_EV_CGROUP,	 /* a cgroup came or went: path globs must be looked at again */
@@ -179,7 +179,6 @@ struct fl_event {
 	__u32 type;
 	__u32 slot;
 	__u32 gen;
-	__u32 tgid[2];
 	__u32 pad;
 };
 
@@ -205,7 +204,6 @@ enum fl_sweep_what {
 struct fl_sweep_rec {
 	__u32 slot;
 	__u32 what;
-	__u32 tgid[2];
 };
 
 /* One record of the list iterator: the slot, and what only the live sockets know. */
@@ -233,8 +231,8 @@ FL_ASSERT(sizeof(struct fl_side) == 192);
 FL_ASSERT(sizeof(struct fl_slot) == 512);
 FL_ASSERT(sizeof(struct fl_key) == 48);
 FL_ASSERT(sizeof(struct fl_policy_key) == 16);
-FL_ASSERT(sizeof(struct fl_event) == 24);
-FL_ASSERT(sizeof(struct fl_sweep_rec) == 16);
+FL_ASSERT(sizeof(struct fl_event) == 16);
+FL_ASSERT(sizeof(struct fl_sweep_rec) == 8);
 FL_ASSERT(sizeof(struct fl_record) == 8 + 32 + 512);
 
 #endif

@@ -26,6 +26,7 @@ struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
 	bool adopted;
+	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
 
@@ -199,6 +200,7 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	if (r < 0)
 		return explain_load(r);
 	drop_log(false);
+	p->pinned = true;
 	r = pins_pin_maps(p->pins, p->skel->obj);
 	if (r < 0)
 		log_err("cannot pin the maps in '%s': %s", cfg->pin_dir, strerror(-r));
@@ -225,7 +227,7 @@ int programs_load(const struct config *cfg, const struct kernel *kernel, const c
 	r = load_maps_and_programs(p, cfg, kernel);
 	if (r == 0)
 		r = attach_all(p, cgroup, cgroup_fd);
-	if (r < 0 && !p->adopted)
+	if (r < 0 && p->pinned && !p->adopted)
 		pins_remove(p->pins);
 out:
 	close(cgroup_fd);
@@ -290,26 +292,11 @@ static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec 
 	return r;
 }
 
-int programs_iterate_files(struct programs *p, bool scan, pid_t tgid)
+static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *), void *arg)
 {
-	union bpf_iter_link_info info = { .task.pid = tgid };
+	union bpf_iter_link_info info = { .map.map_fd = map_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	struct bpf_link *link =
-		bpf_program__attach_iter(scan ? p->skel->progs.fl_scan : p->skel->progs.fl_admit, &opts);
-	int r;
-
-	if (!link)
-		return -errno;
-	r = run_link(link, NULL, NULL);
-	bpf_link__destroy(link);
-	return r;
-}
-
-int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
-{
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->skel->maps.fl_slots) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.fl_sweep, &opts);
+	struct bpf_link *link = bpf_program__attach_iter(prog, map_fd < 0 ? NULL : &opts);
 	int r;
 
 	if (!link)
@@ -317,6 +304,21 @@ int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec
 	r = run_link(link, fn, arg);
 	bpf_link__destroy(link);
 	return r;
+}
+
+int programs_admit(struct programs *p)
+{
+	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk), NULL, NULL);
+}
+
+int programs_scan(struct programs *p)
+{
+	return run_iterator(p->skel->progs.fl_scan, -1, NULL, NULL);
+}
+
+int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
+{
+	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), fn, arg);
 }
 
 void programs_remove(struct programs *p)

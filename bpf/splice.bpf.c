@@ -66,6 +66,8 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		a->tx.tgid = bpf_get_current_pid_tgid() >> 32;
 	}
 	reason = fl_yield_receiver(tb);
+	if (!reason && fl_by_edge(tb))
+		reason = FL_R_EDGE_TRIGGERED;
 	if (!reason)
 		reason = fl_yield_sender(ta);
 	if (!reason)

@@ -33,8 +33,6 @@ fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
 	return FL_R_NONE;
 }
 
-#define FL_WAITERS_MAX 8
-
 /*
  * Asked at the TCP -> splice switch of a receiver that is read by blocking calls. One that found TCP bytes queued is
  * inside tcp_recvmsg(), without a reference to the psock, and if another thread takes those bytes it parks there and
@@ -58,38 +56,6 @@ fl_func bool fl_parked(__u64 addr)
 		next = BPF_CORE_READ(next, next);
 	}
 	return next != head || waiting > BPF_CORE_READ(psock, refcnt.refs.counter) - 1;
-}
-
-#define EPOLLIN 0x1U
-#define EPOLLRDNORM 0x40U
-#define EPOLLET (1U << 31)
-
-/*
- * Is the receiver told of each arrival once? One receive never returns bytes of both queues, so with TCP bytes behind
- * spliced ones it returns less than was asked for although more is there. Who reads by edges may take that for the end
- * (epoll(7) says so; nginx and tokio do), and no further edge comes: they hung. Whether TCP bytes will get
- * behind a message is not known when it is spliced, so none is. An entry of the wait queue belongs to epoll if
- * the epitem that it names points back at it. Test: test_yield, edge_triggered.
- */
-fl_inline bool fl_by_edge(struct tcp_sock *b)
-{
-	struct socket_wq *wq = FL_CAST(FL_READ(b, inet_conn.icsk_inet.sk.sk_wq), struct socket_wq);
-	__u64 head = (__u64)wq + bpf_core_field_offset(struct socket_wq, wait.head), next;
-
-	if (!wq || FL_READ(wq, fasync_list))
-		return true;
-	next = (__u64)FL_READ(wq, wait.head.next);
-	for (int i = 0; i < FL_WAITERS_MAX && next && next != head; i++) {
-		__u64 at = next - bpf_core_field_offset(struct eppoll_entry, wait.entry);
-		struct eppoll_entry *entry = FL_CAST(at, struct eppoll_entry);
-		struct epitem *item = FL_CAST(FL_READ(entry, base), struct epitem);
-		__u32 events = FL_READ(item, event.events);
-
-		if ((__u64)FL_READ(item, pwqlist) == at && (events & EPOLLET) && (events & (EPOLLIN | EPOLLRDNORM)))
-			return true;
-		next = (__u64)FL_READ(entry, wait.entry.next);
-	}
-	return next != head; /* too many, or one that was just leaving */
 }
 
 #define FL_NEAR_LIMIT(memcg, which, pages)                                                                \
@@ -161,10 +127,11 @@ fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
 	return FL_R_NONE;
 }
 
-/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages). */
+/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages, FIONREAD). */
 fl_inline bool fl_yield_stays(__u32 reason)
 {
-	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP;
+	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP ||
+	       reason == FL_R_EDGE_TRIGGERED;
 }
 
 /* `effective` of a cgroup holds what is attached to its ancestors too. */

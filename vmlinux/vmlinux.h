@@ -224,7 +224,6 @@ struct epoll_event {
 struct eppoll_entry {
 	struct epitem *base;
 	struct wait_queue_entry wait;
-	wait_queue_head_t *whead;
 };
 struct epitem {
 	struct eppoll_entry *pwqlist;

@@ -7,7 +7,7 @@ from driver import nginx
 from driver.world import Failure
 
 NEEDS = {"nginx": "nginx", "wrk": "wrk"}
-EXPECT = {"observed": "spliced", "eager": "spliced"}
+EXPECT = {"observed": "edge_triggered"}
 
 VERIFY = """
 local file = io.open("%s", "rb")

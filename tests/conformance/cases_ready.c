@@ -320,10 +320,7 @@ static void signal_io(struct conform *c)
 	DO(c, fcntl(c->rx, F_SETOWN, getpid()));
 	DO(c, ioctl(c->rx, FIOASYNC, &on));
 	for (int i = 0; i < 5; i++) {
-		uint64_t mark = spliced(c->tx);
-
 		send_arrive(c, "hello");
-		must_splice(c, c->from, mark, 5);
 		io_signalled(c);
 		get(c, c->rx, 10, 0);
 		io_signals = 0;
@@ -379,6 +376,6 @@ CONFORM_CASES(ready,
 	{ 12, "edges_in", edges_in, .expects = YIELDS },
 	{ 12, "edges_short_read", edges_short_read, .expects = YIELDS },
 	{ 12, "edges_out", edges_out, BEFORE },
-	{ 13, "signal_io", signal_io, BEFORE },
+	{ 13, "signal_io", signal_io, .expects = YIELDS },
 	{ 13, "signal_siginfo", signal_siginfo, BEFORE },
 )

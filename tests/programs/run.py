@@ -54,11 +54,19 @@ def child(world, program, directory, out):
     out.write(json.dumps(answer))
 
 
+def stalls():
+    """Retransmission timeouts and window probes in this network namespace, which is ours: each cost 200 ms or more."""
+    with open("/proc/net/netstat") as table:
+        names, values = (line.split() for line in table if line.startswith("TcpExt:"))
+    return sum(int(n) for name, n in zip(names, values) if name in ("TCPTimeouts", "TCPWinProbe"))
+
+
 def run_once(world, program):
     """The answer of child(); Failure if it has none, or leaves processes behind."""
     directory = f"{world.dir}/run-of-it"
     os.mkdir(directory)
     path = f"{world.dir}/answer"
+    before = stalls()
     try:
         pid = os.fork()
         if pid == 0:
@@ -83,6 +91,7 @@ def run_once(world, program):
             raise Failure(answer["failure"])
         if left:
             raise Failure(f"{left} processes were left after the end")
+        answer["notes"].append(f"TCP timeouts and window probes: {stalls() - before}")
         return answer
     finally:
         shutil.rmtree(directory)
@@ -169,7 +178,7 @@ def test(world, name, program, score):
             word = "ok  " if how == "passed" else "SKIP"
             score.note(getattr(score, how), label, f"{word} {label}: {text}")
         except Failure as failure:
-            score.note(score.failed, label, f"FAIL {label}: {failure}")
+            score.note(score.failed, label, f"FAIL {label}: {failure}\n{world.said()}")
 
 
 def fetch(programs):

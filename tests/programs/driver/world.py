@@ -56,9 +56,6 @@ class World:
 
     def __exit__(self, *_):
         self.kill_programs()
-        if self.daemon:
-            self.daemon.kill()
-            self.daemon.wait()
         os.rmdir(self.app)
         os.rmdir(self.cgroup)
         subprocess.run(["umount", "-l", self.bpffs])
@@ -112,21 +109,31 @@ class World:
         try:
             until(self._ready, "fastlod's start")
             yield
-            self.daemon.terminate()
-            status = self.daemon.wait(PATIENCE)
-            if status:
-                raise Failure(f"fastlod ended with status {status}")
-            if os.path.exists(self.pins) and os.listdir(self.pins):
-                raise Failure("fastlod left pins behind")
-            self.daemon = None
-        except Failure as failure:
-            with open(self.log) as log:
-                raise Failure(f"{failure}\nfastlod said: {log.read()}") from failure
         finally:
-            if self.daemon:
-                self.daemon.kill()
-                self.daemon.wait()
-                self.daemon = None
+            complaint = self._end()
+        if complaint:
+            raise Failure(complaint)
+
+    def _end(self):
+        """No fastlod and no pins, however it went; what was wrong with it, or None."""
+        self.daemon.terminate()
+        try:
+            status = self.daemon.wait(PATIENCE)
+            complaint = f"fastlod ended with status {status}" if status else None
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            self.daemon.wait()
+            complaint = f"fastlod did not end within {PATIENCE} s"
+        self.daemon = None
+        if os.path.exists(self.pins):
+            complaint = complaint or "fastlod left pins behind"
+            shutil.rmtree(self.pins)
+        return complaint
+
+    def said(self):
+        """What the last fastlod logged."""
+        with open(self.log) as log:
+            return log.read()
 
     def _ready(self):
         if self.daemon.poll() is not None:

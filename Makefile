@@ -65,7 +65,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture conformance bench vm demo clean install help tests
+.PHONY: all deps check check-unit check-integration torture conformance bench vm programs demo clean install help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -175,6 +175,10 @@ vm: all tests ## the tests on Debian's kernels in qemu (needs qemu-system-x86, c
 	$(Q)O=$(O) tests/vm/run.sh fetch
 	$(Q)O=$(O) tests/vm/run.sh
 
+programs: all ## nginx, PostgreSQL, redis and others, each with and without fastlo; PROGRAM=name runs one (root)
+	$(Q)O=$(O) python3 -B tests/programs/run.py fetch $(PROGRAM)
+	$(Q)O=$(O) unshare --mount --net python3 -B tests/programs/run.py $(PROGRAM)
+
 demo: all ## redis with and without fastlo (root)
 	$(Q)O=$(O) dist/demo.sh
 
@@ -197,4 +201,4 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -path $(O)/programs -prune -o -name '*.d' -print 2>/dev/null)

@@ -100,6 +100,7 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 {
 	struct fl_side *a = &slot->side[0], *b = &slot->side[1];
 	__u32 reason;
+	int by_edge;
 
 	if (slot->state != FL_OBSERVE && slot->state != FL_READY && slot->state != FL_ADMITTED)
 		return;
@@ -125,6 +126,14 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		return;
 	if (!fl_qualifies(a) || !fl_qualifies(b))
 		return;
+	by_edge = fl_by_edge(a->sk);
+	if (!by_edge)
+		by_edge = fl_by_edge(b->sk);
+	if (by_edge) {
+		if (by_edge > 0)
+			fl_stop(index, slot, FL_R_EDGE_TRIGGERED);
+		return;
+	}
 	if (a->flags & b->flags & FL_F_ADMITTED)
 		fl_move(slot, FL_OBSERVE, FL_ADMITTED);
 	else if (fl_move(slot, FL_OBSERVE, FL_READY))

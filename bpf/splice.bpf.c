@@ -4,6 +4,7 @@
  * the peer's ingress_msg, or SK_PASS with a reason. The redirect helper's own return value never leaves
  * here: a miss is SK_DROP, and the application would get EACCES.
  */
+#define FL_HOT
 #include "yield.h"
 
 #define FL_DOUBTS 16
@@ -66,6 +67,14 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		a->tx.tgid = bpf_get_current_pid_tgid() >> 32;
 	}
 	reason = fl_yield_receiver(tb);
+	if (!reason) {
+		int by_edge = fl_by_edge(b->sk);
+
+		if (by_edge < 0)
+			return FL_R_EDGE_TRIGGERED;
+		if (by_edge)
+			reason = FL_R_EDGE_TRIGGERED;
+	}
 	if (!reason)
 		reason = fl_yield_sender(ta);
 	if (!reason)

@@ -33,8 +33,6 @@ fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
 	return FL_R_NONE;
 }
 
-#define FL_WAITERS_MAX 8
-
 /*
  * Asked at the TCP -> splice switch of a receiver that is read by blocking calls. One that found TCP bytes queued is
  * inside tcp_recvmsg(), without a reference to the psock, and if another thread takes those bytes it parks there and
@@ -128,10 +126,11 @@ fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
 	return FL_R_NONE;
 }
 
-/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages). */
+/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages, FIONREAD). */
 fl_inline bool fl_yield_stays(__u32 reason)
 {
-	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP;
+	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP ||
+	       reason == FL_R_EDGE_TRIGGERED;
 }
 
 /* Which packets may reach it is then TCP's to say. */

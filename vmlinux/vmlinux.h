@@ -211,8 +211,24 @@ typedef struct {
 typedef struct wait_queue_head {
 	struct list_head head;
 } wait_queue_head_t;
+struct fasync_struct;
 struct socket_wq {
 	wait_queue_head_t wait;
+	struct fasync_struct *fasync_list;
+};
+struct wait_queue_entry {
+	struct list_head entry;
+};
+struct epoll_event {
+	__u32 events;
+};
+struct eppoll_entry {
+	struct epitem *base;
+	struct wait_queue_entry wait;
+};
+struct epitem {
+	struct eppoll_entry *pwqlist;
+	struct epoll_event event;
 };
 struct sk_filter;
 struct bpf_local_storage;

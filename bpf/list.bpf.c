@@ -108,8 +108,8 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 			continue;
 		}
 		/* on the terms of the policy as it is now */
-		__sync_fetch_and_and(&side->flags, ~(FL_F_EAGER | FL_F_BLOCKING));
-		__sync_fetch_and_or(&side->flags, flags & (FL_F_EAGER | FL_F_BLOCKING));
+		__sync_fetch_and_and(&side->flags, ~FL_F_TERMS);
+		__sync_fetch_and_or(&side->flags, flags & FL_F_TERMS);
 	}
 	state = slot->state;
 	if (!wanted)

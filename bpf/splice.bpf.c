@@ -4,7 +4,16 @@
  * the peer's ingress_msg, or SK_PASS with a reason. The redirect helper's own return value never leaves
  * here: a miss is SK_DROP, and the application would get EACCES.
  */
+#include "host.h"
 #include "yield.h"
+
+/* The packets would be IPv6; a mapped address means IPv4. */
+fl_inline bool fl_is_v6(struct fl_slot *slot)
+{
+	const __u32 *word = (const __u32 *)slot->addr[0];
+
+	return word[0] || word[1] || word[2] != bpf_htonl(0xffff);
+}
 
 /* May the direction A -> B carry this message past TCP? */
 fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a, struct fl_side *b,
@@ -27,6 +36,11 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		return FL_R_PEER_GONE;
 
 	reason = fl_yield_ends(ta, tb);
+	/* filters before the engage rule: the TCP bytes that one brings about must not hide it */
+	if (!reason)
+		reason = fl_yield_filters(ta, tb);
+	if (!reason)
+		reason = fl_yield_host(a->sk, ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
 	if (reason)
 		return reason;
 	/* rule 1 first: it is what most often says no, and it costs one load */
@@ -51,8 +65,6 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	reason = fl_yield_receiver(tb);
 	if (!reason)
 		reason = fl_yield_sender(ta);
-	if (!reason)
-		reason = fl_yield_filters(ta, tb);
 	if (!reason && fl_oob_by_regs) {
 		reason = fl_yield_caller();
 		if (reason == FL_R_MSG_OOB)

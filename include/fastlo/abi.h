@@ -179,7 +179,7 @@ struct fl_hook {
 };
 /* A table hashed by address: at most FL_HOOK_PROBES places from fl_hook_at() on. */
 #define FL_HOOKS 128
-#define FL_HOOK_PROBES 4
+#define FL_HOOK_PROBES 8
 static inline __attribute__((always_inline)) __u32 fl_hook_at(__u64 addr, __u32 probe)
 {
 	return (__u32)((addr >> 4) + probe) % FL_HOOKS;

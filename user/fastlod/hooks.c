@@ -29,7 +29,7 @@ static const struct {
 	{ "nf_nat_ipv4_out", FL_HOOK_QUIET },	    { "nf_nat_ipv4_local_fn", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_local_in", FL_HOOK_QUIET },  { "nf_nat_ipv6_in", FL_HOOK_QUIET },
 	{ "nf_nat_ipv6_out", FL_HOOK_QUIET },	    { "nf_nat_ipv6_local_fn", FL_HOOK_QUIET },
-	{ "nf_nat_ipv6_fn", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_fn", FL_HOOK_QUIET },	    { "nf_nat_ipv6_local_in", FL_HOOK_QUIET },
 	/* these are kind lsm's: without labels they do nothing */
 	{ "selinux_ip_forward", FL_HOOK_QUIET },    { "selinux_ip_output", FL_HOOK_QUIET },
 	{ "selinux_ip_postroute", FL_HOOK_QUIET },  { "smack_ip_output", FL_HOOK_QUIET },

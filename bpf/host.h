@@ -25,14 +25,22 @@
 #define XFRM_POLICY_OUT 1
 #define XFRM_USERPOLICY_BLOCK 1
 
-#define FL_WALK_MAX 16 /* hooks in a list, packet sockets in a namespace: with more of them it is TCP */
+/* hooks in a list, packet sockets in a namespace: with more of them it is TCP */
+#define FL_HOOKS_MAX 10
+#define FL_PACKETS_MAX 16
 
-/* Eight bytes at a kernel address; 0 if there are none. */
+/*
+ * Memory at a kernel address as words, each 0 where there is none. The type is one that every kernel has and that is
+ * nothing but words: what they hold is not a pointer to the verifier, so it can be hashed and compared.
+ */
+#define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
+#define FL_WORD(w, i) FL_READ(w, mibs[i])
+
 fl_inline __u64 fl_load(__u64 addr)
 {
-	struct timespec64 *p = FL_CAST(addr, struct timespec64);
+	struct linux_mib *w = FL_WORDS(addr);
 
-	return FL_READ(p, tv_sec);
+	return FL_WORD(w, 0);
 }
 
 fl_inline __u32 fl_hook_what(__u64 function)
@@ -47,16 +55,6 @@ fl_inline __u32 fl_hook_what(__u64 function)
 		fl_ctl.stranger = function;
 	return FL_HOOK_UNKNOWN;
 }
-
-struct fl_walk {
-	__u64 at;
-	__u32 n;
-	__u32 hook;   /* NF_INET_* */
-	__u32 cursor; /* which generation of nft rules is in force */
-	__s32 ifindex;
-	__be16 protocol;
-	__u32 found; /* a callback returns 0 or 1, and the verifier must see it: no bool */
-};
 
 /* Rules, a counter, or a policy other than accept: the rules are those that nft_do_chain() would walk now. */
 fl_inline bool fl_nft_acts(__u64 chain, __u32 cursor)
@@ -91,85 +89,77 @@ fl_inline bool fl_xt_acts(__u64 table, __u32 hook, __u32 entry_size)
 	return (__s32)fl_load(info + h->xt_entries + entry + entry_size + 32) != -NF_ACCEPT - 1;
 }
 
-static long fl_hook_acts(__u32 i, struct fl_walk *w)
+/* What is left when a hook is not found quiet at first sight. */
+fl_func bool fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
 {
-	__u64 at = w->at + bpf_core_field_offset(struct nf_hook_entries, hooks) +
-		   i * bpf_core_type_size(struct nf_hook_entry), priv;
-
-	if (i >= w->n)
-		return 1;
-	priv = fl_load(at + bpf_core_field_offset(struct nf_hook_entry, priv));
-	switch (fl_hook_what(fl_load(at + bpf_core_field_offset(struct nf_hook_entry, hook)))) {
+	switch (fl_hook_what(function)) {
 	case FL_HOOK_QUIET:
-		break;
-	case FL_HOOK_NFT:
-		w->found = fl_nft_acts(priv, w->cursor);
-		break;
-	case FL_HOOK_XT:
-		w->found = fl_xt_acts(priv, w->hook, 112);
-		break;
-	case FL_HOOK_XT6:
-		w->found = fl_xt_acts(priv, w->hook, 168);
-		break;
-	default:
-		w->found = true;
-	}
-	return w->found != 0;
-}
-
-/* entries: address of a struct nf_hook_entries, or 0 */
-fl_func bool fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
-{
-	struct fl_walk w = { .at = entries, .hook = hook, .cursor = cursor };
-
-	if (!entries)
 		return false;
-	w.n = fl_load(entries + bpf_core_field_offset(struct nf_hook_entries, num_hook_entries)) & 0xffff;
-	if (w.n > FL_WALK_MAX)
+	case FL_HOOK_NFT:
+		return fl_nft_acts(priv, cursor);
+	case FL_HOOK_XT:
+		return fl_xt_acts(priv, hook, 112);
+	case FL_HOOK_XT6:
+		return fl_xt_acts(priv, hook, 168);
+	default:
 		return true;
-	bpf_loop(FL_WALK_MAX, fl_hook_acts, &w, 0);
-	return w.found;
+	}
 }
 
-fl_func bool fl_device_hooks_act(__u64 lo, __u32 cursor)
+/* Unrolled: bpf_loop() cost 30 ns a hook. */
+fl_func bool fl_hooks_act(struct nf_hook_entries *e, __u32 hook, __u32 cursor)
 {
-	if (bpf_core_field_exists(struct net_device, nf_hooks_ingress) &&
-	    fl_hooks_act(fl_load(lo + bpf_core_field_offset(struct net_device, nf_hooks_ingress)), 0, cursor))
+	struct linux_mib *w = FL_WORDS(e);
+	__u32 n = FL_WORD(w, 0) & 0xffff;
+
+	/* so they have been laid out since Linux 4.14 */
+	if (bpf_core_field_offset(e->num_hook_entries) != 0 || bpf_core_field_offset(e->hooks) != 8 ||
+	    bpf_core_type_size(struct nf_hook_entry) != 16 || bpf_core_field_offset(struct nf_hook_entry, priv) != 8)
 		return true;
-	return bpf_core_field_exists(struct net_device, nf_hooks_egress) &&
-	       fl_hooks_act(fl_load(lo + bpf_core_field_offset(struct net_device, nf_hooks_egress)), 0, cursor);
+#pragma unroll
+	for (__u32 i = 0; i < FL_HOOKS_MAX; i++) {
+		struct fl_hook *h;
+		__u64 function;
+
+		if (i >= n)
+			return false;
+		function = FL_WORD(w, 1 + 2 * i);
+		h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
+		if ((h->addr != function || h->what != FL_HOOK_QUIET) &&
+		    fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
+			return true;
+	}
+	return n > FL_HOOKS_MAX;
 }
 
-/* array: address of the namespace's hook lists for one family */
-fl_func bool fl_netns_hooks_act(__u64 array, __u32 cursor)
-{
-	return fl_hooks_act(fl_load(array + 8 * NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
-	       fl_hooks_act(fl_load(array + 8 * NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
-	       fl_hooks_act(fl_load(array + 8 * NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
-	       fl_hooks_act(fl_load(array + 8 * NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
-}
+/* Hooks of one kind: none is in nearly every list of nearly every host. */
+#define FL_ACT(e, hook) ((e) && (all || fl_hooks_act(e, hook, cursor)))
+#define FL_ANY_ACTS(lists)                                                                                          \
+	(FL_ACT((lists)[NF_INET_LOCAL_OUT], NF_INET_LOCAL_OUT) ||                                                    \
+	 FL_ACT((lists)[NF_INET_POST_ROUTING], NF_INET_POST_ROUTING) ||                                              \
+	 FL_ACT((lists)[NF_INET_PRE_ROUTING], NF_INET_PRE_ROUTING) ||                                                \
+	 FL_ACT((lists)[NF_INET_LOCAL_IN], NF_INET_LOCAL_IN))
 
-#define FL_ANY_HOOK(lists)                                                                                          \
-	((lists)[NF_INET_LOCAL_OUT] || (lists)[NF_INET_POST_ROUTING] || (lists)[NF_INET_PRE_ROUTING] ||              \
-	 (lists)[NF_INET_LOCAL_IN])
-
-fl_inline bool fl_netfilter(struct net *net, struct net_device *lo, __u64 net_addr, bool v6, bool all)
+fl_inline bool fl_netfilter(struct net *net, struct net_device *lo, bool v6, bool all)
 {
-	bool any;
+	__u32 cursor;
 
 	if (!bpf_core_field_exists(net->nf))
 		return false;
-	any = v6 ? FL_ANY_HOOK(net->nf.hooks_ipv6) : FL_ANY_HOOK(net->nf.hooks_ipv4);
-	if (any && (all || fl_netns_hooks_act(net_addr + (v6 ? bpf_core_field_offset(struct net, nf.hooks_ipv6)
-							       : bpf_core_field_offset(struct net, nf.hooks_ipv4)),
-					      bpf_core_field_exists(net->nft) ? net->nft.gencursor : 0)))
+	cursor = bpf_core_field_exists(net->nft) ? net->nft.gencursor : 0;
+	if (v6 ? FL_ANY_ACTS(net->nf.hooks_ipv6) : FL_ANY_ACTS(net->nf.hooks_ipv4))
 		return true;
-	any = bpf_core_field_exists(lo->nf_hooks_ingress) && lo->nf_hooks_ingress;
-	if (bpf_core_field_exists(lo->nf_hooks_egress) && lo->nf_hooks_egress)
-		any = true;
-	return any && (all || fl_device_hooks_act(fl_load(net_addr + bpf_core_field_offset(struct net, loopback_dev)),
-						  bpf_core_field_exists(net->nft) ? net->nft.gencursor : 0));
+	if (bpf_core_field_exists(lo->nf_hooks_ingress) && FL_ACT(lo->nf_hooks_ingress, 0))
+		return true;
+	return bpf_core_field_exists(lo->nf_hooks_egress) && FL_ACT(lo->nf_hooks_egress, 0);
 }
+
+struct fl_walk {
+	__u64 at;
+	__s32 ifindex;
+	__be16 protocol;
+	__u32 found; /* a callback returns 0 or 1, and the verifier must see it: no bool */
+};
 
 /* A packet socket that would get such packets: of that protocol or of all, on any device or on this one. */
 static long fl_packet_listens(__u32 i, struct fl_walk *w)
@@ -195,7 +185,7 @@ fl_func bool fl_packet_sockets(__u64 first, __s32 ifindex, bool v6)
 	if (!bpf_core_type_exists(struct packet_sock))
 		return true;
 	w.protocol = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	bpf_loop(FL_WALK_MAX, fl_packet_listens, &w, 0);
+	bpf_loop(FL_PACKETS_MAX, fl_packet_listens, &w, 0);
 	return w.found || w.at;
 }
 
@@ -246,7 +236,7 @@ fl_inline __u32 fl_yield_kinds(__u32 flags)
 	return (flags >> FL_F_YIELD_SHIFT & FL_Y_ALL) | (fl_ctl.yield & ~(flags >> FL_F_YIELD_SET_SHIFT));
 }
 
-fl_inline __u32 fl_yield_host(__u64 addr, struct tcp_sock *a, struct tcp_sock *b, __u32 kinds, bool v6)
+fl_inline __u32 fl_yield_host(struct tcp_sock *a, struct tcp_sock *b, __u32 kinds, bool v6)
 {
 	struct net *net = FL_SKC(a).skc_net.net;
 	struct net_device *lo = net->loopback_dev;
@@ -256,8 +246,7 @@ fl_inline __u32 fl_yield_host(__u64 addr, struct tcp_sock *a, struct tcp_sock *b
 	if ((kinds & FL_Y_PACKET) && net->packet.sklist.first &&
 	    fl_packet_sockets((__u64)net->packet.sklist.first, lo->ifindex, v6))
 		return FL_R_PACKET_SOCKET;
-	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) &&
-	    fl_netfilter(net, lo, fl_load(addr + bpf_core_field_offset(struct sock_common, skc_net)), v6, kinds & FL_Y_HOOKS))
+	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) && fl_netfilter(net, lo, v6, kinds & FL_Y_HOOKS))
 		return FL_R_NETFILTER;
 	if ((kinds & FL_Y_TC) && fl_tc(lo))
 		return FL_R_TC;

@@ -40,7 +40,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	if (!reason)
 		reason = fl_yield_filters(ta, tb);
 	if (!reason)
-		reason = fl_yield_host(a->sk, ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
+		reason = fl_yield_host(ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
 	if (reason)
 		return reason;
 	/* rule 1 first: it is what most often says no, and it costs one load */
@@ -154,8 +154,8 @@ int fl_splice(struct sk_msg_md *msg)
 	}
 	if (a->tx.engaged)
 		a->tx.run = (__u32)a->tx.yielded_bytes;
-	else if (reason == FL_R_NOT_DRAINED && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
-		fl_stop(index, slot, FL_R_BULK);
+	else if ((reason == FL_R_NOT_DRAINED || fl_for_a_while(reason)) && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
+		fl_stop(index, slot, reason == FL_R_NOT_DRAINED ? FL_R_BULK : reason);
 	a->tx.engaged = 0;
 	a->tx.reason = reason;
 	a->tx.yielded_msgs++;

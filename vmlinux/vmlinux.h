@@ -137,8 +137,8 @@ struct hlist_node {
 struct hlist_head {
 	struct hlist_node *first;
 };
-struct timespec64 {
-	s64 tv_sec;
+struct linux_mib {
+	unsigned long mibs[64];
 };
 
 /* the loopback device's own filters */

@@ -36,6 +36,9 @@
 #define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
 #define FL_WORD(w, i) FL_READ(w, mibs[i])
 
+/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
+#define fl_global __noinline
+
 fl_inline __u64 fl_load(__u64 addr)
 {
 	struct linux_mib *w = FL_WORDS(addr);
@@ -90,7 +93,7 @@ fl_inline bool fl_xt_acts(__u64 table, __u32 hook, __u32 entry_size)
 }
 
 /* What is left when a hook is not found quiet at first sight. */
-fl_func bool fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
+fl_global int fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
 {
 	switch (fl_hook_what(function)) {
 	case FL_HOOK_QUIET:
@@ -106,52 +109,77 @@ fl_func bool fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
 	}
 }
 
-/* Unrolled: bpf_loop() cost 30 ns a hook. */
-fl_func bool fl_hooks_act(struct nf_hook_entries *e, __u32 hook, __u32 cursor)
+/* entries: address of a struct nf_hook_entries, or 0. Unrolled: bpf_loop() cost 30 ns a hook. */
+fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 {
-	struct linux_mib *w = FL_WORDS(e);
-	__u32 n = FL_WORD(w, 0) & 0xffff;
+	struct linux_mib *w = FL_WORDS(entries);
+	__u32 n;
 
+	if (!entries)
+		return 0;
 	/* so they have been laid out since Linux 4.14 */
-	if (bpf_core_field_offset(e->num_hook_entries) != 0 || bpf_core_field_offset(e->hooks) != 8 ||
+	if (bpf_core_field_offset(struct nf_hook_entries, num_hook_entries) != 0 ||
+	    bpf_core_field_offset(struct nf_hook_entries, hooks) != 8 ||
 	    bpf_core_type_size(struct nf_hook_entry) != 16 || bpf_core_field_offset(struct nf_hook_entry, priv) != 8)
-		return true;
+		return 1;
+	n = FL_WORD(w, 0) & 0xffff;
 #pragma unroll
 	for (__u32 i = 0; i < FL_HOOKS_MAX; i++) {
 		struct fl_hook *h;
 		__u64 function;
 
 		if (i >= n)
-			return false;
+			return 0;
 		function = FL_WORD(w, 1 + 2 * i);
 		h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
 		if ((h->addr != function || h->what != FL_HOOK_QUIET) &&
 		    fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
-			return true;
+			return 1;
 	}
 	return n > FL_HOOKS_MAX;
 }
 
-/* Hooks of one kind: none is in nearly every list of nearly every host. */
-#define FL_ACT(e, hook) ((e) && (all || fl_hooks_act(e, hook, cursor)))
-#define FL_ANY_ACTS(lists)                                                                                          \
-	(FL_ACT((lists)[NF_INET_LOCAL_OUT], NF_INET_LOCAL_OUT) ||                                                    \
-	 FL_ACT((lists)[NF_INET_POST_ROUTING], NF_INET_POST_ROUTING) ||                                              \
-	 FL_ACT((lists)[NF_INET_PRE_ROUTING], NF_INET_PRE_ROUTING) ||                                                \
-	 FL_ACT((lists)[NF_INET_LOCAL_IN], NF_INET_LOCAL_IN))
+/* lists: address of a namespace's hook lists for one family */
+fl_global int fl_lists_act(__u64 lists, __u32 cursor)
+{
+	struct linux_mib *w = FL_WORDS(lists);
 
-fl_inline bool fl_netfilter(struct net *net, struct net_device *lo, bool v6, bool all)
+	return fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
+	       fl_hooks_act(FL_WORD(w, NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
+	       fl_hooks_act(FL_WORD(w, NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
+	       fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
+}
+
+/* of the device itself: ingress, egress */
+fl_global int fl_device_acts(__u64 lo, __u32 cursor)
+{
+	if (bpf_core_field_exists(struct net_device, nf_hooks_ingress) &&
+	    fl_hooks_act(fl_load(lo + bpf_core_field_offset(struct net_device, nf_hooks_ingress)), 0, cursor))
+		return 1;
+	return bpf_core_field_exists(struct net_device, nf_hooks_egress) &&
+	       fl_hooks_act(fl_load(lo + bpf_core_field_offset(struct net_device, nf_hooks_egress)), 0, cursor);
+}
+
+#define FL_ANY(lists)                                                                                               \
+	((lists)[NF_INET_LOCAL_OUT] || (lists)[NF_INET_POST_ROUTING] || (lists)[NF_INET_PRE_ROUTING] ||              \
+	 (lists)[NF_INET_LOCAL_IN])
+
+/* net_addr is net, as a number */
+fl_inline bool fl_netfilter(struct net *net, struct net_device *lo, __u64 net_addr, bool v6, bool all)
 {
 	__u32 cursor;
 
 	if (!bpf_core_field_exists(net->nf))
 		return false;
 	cursor = bpf_core_field_exists(net->nft) ? net->nft.gencursor : 0;
-	if (v6 ? FL_ANY_ACTS(net->nf.hooks_ipv6) : FL_ANY_ACTS(net->nf.hooks_ipv4))
+	if ((v6 ? FL_ANY(net->nf.hooks_ipv6) : FL_ANY(net->nf.hooks_ipv4)) &&
+	    (all || fl_lists_act(net_addr + (v6 ? bpf_core_field_offset(struct net, nf.hooks_ipv6)
+						 : bpf_core_field_offset(struct net, nf.hooks_ipv4)), cursor)))
 		return true;
-	if (bpf_core_field_exists(lo->nf_hooks_ingress) && FL_ACT(lo->nf_hooks_ingress, 0))
-		return true;
-	return bpf_core_field_exists(lo->nf_hooks_egress) && FL_ACT(lo->nf_hooks_egress, 0);
+	if (!(bpf_core_field_exists(lo->nf_hooks_ingress) && lo->nf_hooks_ingress) &&
+	    !(bpf_core_field_exists(lo->nf_hooks_egress) && lo->nf_hooks_egress))
+		return false;
+	return all || fl_device_acts(fl_load(net_addr + bpf_core_field_offset(struct net, loopback_dev)), cursor);
 }
 
 struct fl_walk {
@@ -178,9 +206,9 @@ static long fl_packet_listens(__u32 i, struct fl_walk *w)
 	return w->found != 0;
 }
 
-fl_func bool fl_packet_sockets(__u64 first, __s32 ifindex, bool v6)
+fl_global int fl_packet_sockets(__u64 list, __s32 ifindex, __u32 v6)
 {
-	struct fl_walk w = { .at = first, .ifindex = ifindex };
+	struct fl_walk w = { .at = fl_load(list), .ifindex = ifindex };
 
 	if (!bpf_core_type_exists(struct packet_sock))
 		return true;
@@ -236,17 +264,18 @@ fl_inline __u32 fl_yield_kinds(__u32 flags)
 	return (flags >> FL_F_YIELD_SHIFT & FL_Y_ALL) | (fl_ctl.yield & ~(flags >> FL_F_YIELD_SET_SHIFT));
 }
 
-fl_inline __u32 fl_yield_host(struct tcp_sock *a, struct tcp_sock *b, __u32 kinds, bool v6)
+fl_inline __u32 fl_yield_host(__u64 sk, struct tcp_sock *a, struct tcp_sock *b, __u32 kinds, bool v6)
 {
 	struct net *net = FL_SKC(a).skc_net.net;
 	struct net_device *lo = net->loopback_dev;
+	__u64 addr = fl_load(sk + bpf_core_field_offset(struct sock_common, skc_net));
 
 	if (!lo || !(lo->flags & IFF_UP))
 		return FL_R_LO_DOWN;
 	if ((kinds & FL_Y_PACKET) && net->packet.sklist.first &&
-	    fl_packet_sockets((__u64)net->packet.sklist.first, lo->ifindex, v6))
+	    fl_packet_sockets(addr + bpf_core_field_offset(struct net, packet.sklist), lo->ifindex, v6))
 		return FL_R_PACKET_SOCKET;
-	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) && fl_netfilter(net, lo, v6, kinds & FL_Y_HOOKS))
+	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) && fl_netfilter(net, lo, addr, v6, kinds & FL_Y_HOOKS))
 		return FL_R_NETFILTER;
 	if ((kinds & FL_Y_TC) && fl_tc(lo))
 		return FL_R_TC;

@@ -40,7 +40,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	if (!reason)
 		reason = fl_yield_filters(ta, tb);
 	if (!reason)
-		reason = fl_yield_host(ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
+		reason = fl_yield_host(a->sk, ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
 	if (reason)
 		return reason;
 	/* rule 1 first: it is what most often says no, and it costs one load */

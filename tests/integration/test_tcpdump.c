@@ -28,14 +28,14 @@ struct dump {
 
 static void dump_start(struct dump *d, const char *device)
 {
-	char *argv[] = { (char *)"/usr/bin/env", (char *)"tcpdump", (char *)"-ni", (char *)device, (char *)"-s128",
-			 (char *)"-B16384", (char *)"-U", (char *)"-Zroot", (char *)"-w", d->file, (char *)"tcp", NULL };
+	char command[512], text[1024];
+	char *argv[] = { (char *)"/bin/sh", (char *)"-c", command, NULL };
 	int64_t until = now_ms() + PATIENCE_MS;
-	char text[1024];
 	int out, old;
 
 	snprintf(d->file, sizeof(d->file), "%s/pcap", env.dir);
 	snprintf(d->said, sizeof(d->said), "%s/tcpdump", env.dir);
+	snprintf(command, sizeof(command), "exec tcpdump -ni %s -s128 -B16384 -U -Zroot -w %s tcp", device, d->file);
 	out = open(d->said, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(out >= 0);
 	ok(netns_enter(ns, &old));

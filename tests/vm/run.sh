@@ -37,7 +37,7 @@ BUSYBOX=${BUSYBOX:-$(command -v busybox || echo /bin/busybox)}
 MODULES="veth tls libcrc32c crc32c_generic nfnetlink nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nf_tables nft_ct
 	nft_chain_nat nft_redir nft_compat x_tables xt_tcpudp ip_tables iptable_filter iptable_mangle sch_ingress cls_bpf
 	xfrm_algo xfrm_user"
-TOOLS="nft iptables-nft iptables-legacy tc ip tcpdump"
+TOOLS="dash nft iptables-nft iptables-legacy tc ip tcpdump"
 here=$(dirname "$0")
 root=$here/../..
 passed=0
@@ -112,6 +112,7 @@ build_image() { # KERNEL
 	cp "$here/init" "$image/init"
 	chmod 755 "$image/init"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$image/etc/passwd"
+	cp /etc/protocols "$image/etc/" 2>/dev/null
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$image/etc/group"
 	cp "$VM_DIR/$1"/modules/*.ko "$fl/modules" 2>/dev/null
 	echo "$TIMEOUT" >"$fl/timeout"

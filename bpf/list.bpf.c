@@ -108,8 +108,8 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 			continue;
 		}
 		/* on the terms of the policy as it is now */
-		__sync_fetch_and_and(&side->flags, ~(FL_F_EAGER | FL_F_BLOCKING));
-		__sync_fetch_and_or(&side->flags, flags & (FL_F_EAGER | FL_F_BLOCKING));
+		__sync_fetch_and_and(&side->flags, ~FL_F_TERMS);
+		__sync_fetch_and_or(&side->flags, flags & FL_F_TERMS);
 	}
 	state = slot->state;
 	if (!wanted)
@@ -174,9 +174,9 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 		fl_recheck(index, slot);
 	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING)
 		fl_again(index, slot, FL_R_DRAINING);
-	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_BULK &&
+	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && fl_for_a_while(slot->stop) &&
 	    bpf_ktime_get_ns() - slot->stopped > fl_ctl.bulk_ns)
-		fl_again(index, slot, FL_R_BULK);
+		fl_again(index, slot, slot->stop);
 	fl_consider(index, slot);
 	if (slot->state == FL_READY)
 		fl_say(ctx, index, FL_SW_READY);

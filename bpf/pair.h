@@ -76,10 +76,17 @@ fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 	}
 }
 
+/* Why a pair leaves the sockmap only for a while: nothing was spliced for FL_BULK_BYTES. */
+fl_inline bool fl_for_a_while(__u32 reason)
+{
+	return reason == FL_R_BULK || reason == FL_R_CGROUP_FILTER ||
+	       (reason >= FL_R_PACKET_SOCKET && reason <= FL_R_LO_DOWN);
+}
+
 /* A reason that passes, and so must not hide one that stays. */
 fl_inline bool fl_passing(__u32 reason)
 {
-	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || reason == FL_R_BULK;
+	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || fl_for_a_while(reason);
 }
 
 fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)

@@ -131,19 +131,78 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct linux_mib {
+	unsigned long mibs[64];
+};
+
+/* the loopback device's own filters */
+struct bpf_mprog_entry; /* tcx: Linux 6.6 */
+struct mini_Qdisc;	/* before it */
+struct nf_hook_entries;
+struct bpf_prog;
+struct Qdisc {
+	void *enqueue;
+};
+struct ipv4_devconf {
+	int data[16];
+};
+struct in_device {
+	struct ipv4_devconf cnf;
+};
 struct net_device {
 	unsigned int flags;
+	int ifindex;
+	struct bpf_prog *xdp_prog;
+	struct bpf_mprog_entry *tcx_ingress, *tcx_egress;
+	struct mini_Qdisc *miniq_ingress, *miniq_egress;
+	struct nf_hook_entries *nf_hooks_ingress, *nf_hooks_egress;
+	struct Qdisc *qdisc;
+	struct in_device *ip_ptr;
 };
 struct dst_entry {
 	struct net_device *dev;
 };
+
+/* the filters of a network namespace */
+struct nf_hook_entry {
+	void *hook;
+	void *priv;
+};
+struct nf_hook_entries {
+	u16 num_hook_entries;
+	struct nf_hook_entry hooks[0];
+};
+struct netns_nf {
+	struct nf_hook_entries *hooks_ipv4[5];
+	struct nf_hook_entries *hooks_ipv6[5];
+};
+struct netns_nftables {
+	u8 gencursor;
+};
+struct netns_packet {
+	struct hlist_head sklist;
+};
+struct netns_xfrm {
+	unsigned int policy_count[6];
+	u8 policy_default[3];
+};
 struct net {
 	u64 net_cookie;
+	struct net_device *loopback_dev;
+	struct netns_packet packet;
+	struct netns_nf nf;
+	struct netns_nftables nft;
+	struct netns_xfrm xfrm;
 };
 struct kernfs_node {
 	u64 id;
 };
-struct bpf_prog;
 struct bpf_prog_array_item {
 	struct bpf_prog *prog;
 };
@@ -183,6 +242,7 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 	unsigned long skc_flags;
+	struct hlist_node skc_node;
 };
 enum sock_flags {
 	SOCK_URGINLINE = 1,
@@ -231,6 +291,7 @@ struct epitem {
 	struct epoll_event event;
 };
 struct sk_filter;
+struct xfrm_policy;
 struct bpf_local_storage;
 struct sock {
 	struct sock_common __sk_common;
@@ -250,10 +311,16 @@ struct sock {
 	struct socket_wq *sk_wq;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
+	struct xfrm_policy *sk_policy[2];
 	struct dst_entry *sk_dst_cache;
 	void *sk_user_data;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct bpf_local_storage *sk_bpf_storage;
+};
+struct packet_sock {
+	struct sock sk;
+	int ifindex;
+	__be16 num;
 };
 struct inet_sock {
 	struct sock sk;

@@ -4,6 +4,8 @@ VERSION    ?= 0.1.0
 O          ?= build
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
+LIBDIR     ?= $(PREFIX)/lib
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
 DESTDIR    ?=
 CC         ?= cc
 CXX        ?= c++
@@ -177,18 +179,22 @@ vm: all tests ## the tests on Debian's kernels in qemu (needs qemu-system-x86, c
 demo: all ## redis with and without fastlo (root)
 	$(Q)O=$(O) dist/demo.sh
 
+PLACES      = -e 's|@SBINDIR@|$(PREFIX)/sbin|' -e 's|@BINDIR@|$(PREFIX)/bin|'
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/fastlod $(DESTDIR)$(PREFIX)/sbin/fastlod
 	install -D -m 755 $(O)/fastloctl $(DESTDIR)$(PREFIX)/bin/fastloctl
-	install -D -m 755 $(PRELOAD) $(DESTDIR)$(PREFIX)/lib/libfastlo-preload.so
+	install -D -m 755 $(PRELOAD) $(DESTDIR)$(LIBDIR)/libfastlo-preload.so
 	install -d $(DESTDIR)$(PREFIX)/include/fastlo
 	install -m 644 include/fastlo/fastlo.h include/fastlo/reason.def $(DESTDIR)$(PREFIX)/include/fastlo
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man8
 	test -e $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf || \
 	install -D -m 644 dist/fastlo.conf $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|@SBINDIR@|$(PREFIX)/sbin|' dist/systemd/fastlod.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/fastlod.service
+	install -D -m 644 dist/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fastlo.conf
+	install -D -m 644 dist/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/fastlo.conf
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples
+	sed $(PLACES) dist/systemd/fastlod.service > $(DESTDIR)$(UNITDIR)/fastlod.service
+	sed $(PLACES) dist/systemd/policy-example.conf > $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples/policy-example.conf
 
 clean: ## remove what was built
 	rm -rf $(O)

@@ -201,7 +201,7 @@ struct fl_sweep_rec {
 	__u32 tgid[2];
 };
 
-/* One record of the list iterator: the slot, and what only the live sockets know. */
+/* One record of the list iterator: the slot (its fl_side.sk zeroed), and what only the live sockets know. */
 struct fl_record {
 	__u32 slot;
 	__u32 pad;
@@ -222,7 +222,7 @@ FL_ASSERT(sizeof(struct fastlo_info) == FASTLO_INFO_SIZE_V1);
 FL_ASSERT(sizeof(struct fl_sk) == 12);
 FL_ASSERT(sizeof(struct fl_tx) == 64);
 FL_ASSERT(sizeof(struct fl_rx) == 64);
-FL_ASSERT(sizeof(struct fl_side) == 192);
+FL_ASSERT(sizeof(struct fl_side) == 192 && __builtin_offsetof(struct fl_side, cookie) == 8);
 FL_ASSERT(sizeof(struct fl_slot) == 512);
 FL_ASSERT(sizeof(struct fl_key) == 48);
 FL_ASSERT(sizeof(struct fl_policy_key) == 16);

@@ -115,6 +115,32 @@ static struct json_object *op_status(void *arg)
 	return o;
 }
 
+static int op_records(void *arg)
+{
+	return programs_list_fd(((struct daemon *)arg)->programs);
+}
+
+static struct json_object *array_of(const uint64_t *values, size_t n)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(list, json_object_new_uint64(values[i]));
+	return list;
+}
+
+static int op_counters(void *arg, struct json_object *reply)
+{
+	uint64_t totals[FL_T_MAX], reasons[FL_R_MAX];
+	int r = programs_counters(((struct daemon *)arg)->programs, totals, reasons);
+
+	if (r < 0)
+		return r;
+	json_object_object_add(reply, "totals", array_of(totals, FL_T_MAX));
+	json_object_object_add(reply, "reasons", array_of(reasons, FL_R_MAX));
+	return 0;
+}
+
 static struct json_object *op_policy_list(void *arg)
 {
 	return policies_to_json(((struct daemon *)arg)->policies);
@@ -202,12 +228,14 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 
 	(void)source;
 	(void)si;
+	/* whatever comes of it: Type=notify-reload waits for both words */
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
 	if (config_load(d->config_path, &next, err, sizeof(err)) < 0) {
 		log_err("%s", err);
 		log_err("reload: nothing was changed");
+		sd_notify(0, "READY=1");
 		return 0;
 	}
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
 	for (size_t i = 0; i < d->cfg.n_policies; i++)
 		policies_remove(d->policies, d->cfg.policies[i].name);
 	for (size_t i = 0; i < next.n_policies; i++)
@@ -294,7 +322,7 @@ static int start_programs(struct daemon *d)
 static int start_service(struct daemon *d)
 {
 	static const struct control_ops ops = { op_status, op_policy_list, op_policy_add, op_policy_remove,
-						op_drain,  op_resume };
+						op_drain,  op_resume,	   op_records,	  op_counters };
 	char err[POLICY_ERROR_MAX];
 	int r;
 

@@ -102,6 +102,11 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 			continue;
 		path_of(p, bpf_map__name(map), path, sizeof(path));
 		fd = bpf_obj_get(path);
+		if (fd < 0 && errno != ENOENT) {
+			r = errno;
+			log_err("cannot open the pin '%s': %s (start fastlod as the user that made it)", path, strerror(r));
+			return -EEXIST;
+		}
 		if (fd < 0) {
 			missing++;
 			continue;
@@ -224,17 +229,6 @@ int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *pr
 	return prog ? pin_new(p, bpf_program__attach(prog), path) : 0;
 }
 
-int pins_attach_list(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
-{
-	union bpf_iter_link_info info = { .map.map_fd = map_fd };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	char path[4096];
-
-	path_of(p, name, path, sizeof(path));
-	unlink(path);
-	return pin_new(p, bpf_program__attach_iter(prog, &opts), path);
-}
-
 void pins_remove(struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
@@ -257,7 +251,8 @@ void pins_remove(struct pins *p)
 		}
 	}
 	closedir(dir);
-	if (rmdir(p->dir) < 0 && errno != ENOENT)
+	/* one that tmpfiles.d made, for a user without rights in the bpffs, stays for the next start */
+	if (rmdir(p->dir) < 0 && errno != ENOENT && errno != EACCES)
 		log_warn("cannot remove '%s': %s, ignoring", p->dir, strerror(errno));
 }
 

@@ -66,7 +66,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture conformance bench vm demo clean install help tests
+.PHONY: all deps check check-unit check-integration torture conformance bench vm demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -195,6 +195,9 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples
 	sed $(PLACES) dist/systemd/fastlod.service > $(DESTDIR)$(UNITDIR)/fastlod.service
 	sed $(PLACES) dist/systemd/policy-example.conf > $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples/policy-example.conf
+
+deb: ## the Debian package, into $(O)
+	$(Q)O=$(O) VERSION=$(VERSION) dist/deb.sh
 
 clean: ## remove what was built
 	rm -rf $(O)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -233,6 +234,7 @@ void pins_remove(struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
 	struct dirent *e;
+	struct stat st;
 	char path[4096];
 
 	if (!dir)
@@ -251,8 +253,8 @@ void pins_remove(struct pins *p)
 		}
 	}
 	closedir(dir);
-	/* one that tmpfiles.d made, for a user without rights in the bpffs, stays for the next start */
-	if (rmdir(p->dir) < 0 && errno != ENOENT && errno != EACCES)
+	/* one that tmpfiles.d made for another user, or for one without rights in the bpffs, stays for the next start */
+	if (stat(p->dir, &st) == 0 && st.st_uid == geteuid() && rmdir(p->dir) < 0 && errno != EACCES)
 		log_warn("cannot remove '%s': %s, ignoring", p->dir, strerror(errno));
 }
 

@@ -151,7 +151,8 @@ static int prog_tag(int fd, struct bpf_prog_info *info)
 	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
 }
 
-static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog)
+/* pinned: where link's program is pinned; to ask for it by its number takes CAP_SYS_ADMIN. */
+static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog, const char *pinned)
 {
 	struct bpf_link_info info = { 0 };
 	struct bpf_prog_info old, new;
@@ -161,10 +162,10 @@ static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog)
 
 	if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) < 0)
 		return false;
-	fd = bpf_prog_get_fd_by_id(info.prog_id);
+	fd = bpf_obj_get(pinned);
 	if (fd < 0)
 		return false;
-	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 &&
+	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 && old.id == info.prog_id &&
 	       memcmp(old.tag, new.tag, sizeof(old.tag)) == 0;
 	close(fd);
 	return same;
@@ -215,19 +216,28 @@ int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *pro
 
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog)
 {
+	char path[4096], prog_name[64], prog_path[4096];
 	struct bpf_link *link;
-	char path[4096];
+	int r;
 
 	path_of(p, name, path, sizeof(path));
+	snprintf(prog_name, sizeof(prog_name), "prog_%s", name + strlen("link_"));
+	path_of(p, prog_name, prog_path, sizeof(prog_path));
 	link = bpf_link__open(path);
-	if (link && prog && runs_same_program(link, prog))
+	if (link && prog && runs_same_program(link, prog, prog_path))
 		return keep(p, link);
 	if (link) {
 		/* a tracing link's program can't be exchanged, and two at once would count twice */
 		unlink(path);
 		bpf_link__destroy(link);
 	}
-	return prog ? pin_new(p, bpf_program__attach(prog), path) : 0;
+	unlink(prog_path);
+	if (!prog)
+		return 0;
+	r = pin_new(p, bpf_program__attach(prog), path);
+	if (r == 0)
+		r = bpf_program__pin(prog, prog_path);
+	return r;
 }
 
 void pins_remove(struct pins *p)

@@ -2,7 +2,7 @@
 /*
  * The pin directory: which maps and links are there, re-opening them after a restart, replacing programs
  * behind links without a gap where the kernel can. Layout: one file per map (its name without dots), one
- * per link ("link_...").
+ * per link ("link_..."), and beside a tracing link its program ("prog_...").
  */
 #ifndef FASTLOD_PINS_H
 #define FASTLOD_PINS_H

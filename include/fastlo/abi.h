@@ -9,7 +9,7 @@
 
 #include "fastlo.h"
 
-#define FL_ABI_VERSION 1
+#define FL_ABI_VERSION 2
 #define FL_PIN_DIR "/sys/fs/bpf/fastlo"
 #define FL_MAX_PAIRS_DEFAULT 65536
 #define FL_MAX_PAIRS_LIMIT 1048576
@@ -114,7 +114,7 @@ struct fl_slot {
 	__u16 port[2];
 	__u16 server; /* the side that listened */
 	__u16 pad0;
-	__u32 pad1;
+	__u32 uid;     /* counted in fl_uids: of the end that came first */
 	__u64 stopped; /* when `stop` was set; CLOCK_MONOTONIC, ns */
 	__u32 pad2[8];
 	struct fl_side side[2];
@@ -156,7 +156,7 @@ struct fl_ctl {
 	__u32 observe_reads; /* reads that each end must show before it is admitted */
 	__u32 recheck;	     /* this sweep compares endpoints with the policies */
 	__u32 fresh;	     /* slots never used yet start here */
-	__u32 pad;
+	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
 	__u64 ids;	     /* pair ids given out */
 	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */

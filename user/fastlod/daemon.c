@@ -107,6 +107,7 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "cgroup_mount", json_object_new_string(d->cgroup_mount));
 	json_object_object_add(o, "pin_dir", json_object_new_string(d->cfg.pin_dir));
 	json_object_object_add(o, "max_pairs", json_object_new_int64(programs_max_pairs(d->programs)));
+	json_object_object_add(o, "max_pairs_per_uid", json_object_new_int64(d->cfg.max_pairs_per_uid));
 	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
 	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
 	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
@@ -243,6 +244,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 			log_warn("policy '%s': %s, ignoring", next.policies[i].name, err);
 	programs_ctl(d->programs)->observe_reads = next.observe_reads;
 	programs_ctl(d->programs)->socket_opt_in = next.socket_opt_in;
+	programs_ctl(d->programs)->max_per_uid = next.max_pairs_per_uid;
 	if (strcmp(next.pin_dir, d->cfg.pin_dir) || strcmp(next.run_dir, d->cfg.run_dir) ||
 	    next.max_pairs != d->cfg.max_pairs)
 		log_warn("pin_dir, run_dir and max_pairs change with a restart only, ignoring");
@@ -311,6 +313,7 @@ static int start_programs(struct daemon *d)
 	ctl = programs_ctl(d->programs);
 	ctl->observe_reads = d->cfg.observe_reads;
 	ctl->socket_opt_in = d->cfg.socket_opt_in;
+	ctl->max_per_uid = d->cfg.max_pairs_per_uid;
 	ctl->half_ns = HALF_NS;
 	ctl->bulk_ns = BULK_NS;
 	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);

@@ -84,6 +84,8 @@ static int size_maps(struct fastlo_bpf *s, uint32_t pairs)
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.fl_pending, pairs);
 	if (!r)
+		r = bpf_map__set_max_entries(s->maps.fl_uids, pairs);
+	if (!r)
 		r = bpf_map__set_max_entries(s->maps.fl_sock, pairs * 2);
 	return r;
 }

@@ -46,6 +46,11 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	side = &slot->side[st->side & 1];
 	if ((side->flags & FL_F_ADMITTED) || side->sk != (__u64)tp)
 		return 0;
+	/* it would tell by control messages which sends to stamp, and an admitted socket ignores those */
+	if (FL_SK(tp).sk_tsflags & SOF_TIMESTAMPING_TX) {
+		fl_stop(index, slot, FL_R_TX_TIMESTAMP);
+		return 0;
+	}
 	/* Whoever reads it now may be parked in tcp_recvmsg: wait for one completed receive (rule 3). */
 	__sync_fetch_and_or(&side->flags, FL_F_LATE);
 	side->reads_at_admit = side->rx.reads;

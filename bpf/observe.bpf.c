@@ -9,6 +9,7 @@
 /* struct msghdr is read here only */
 struct msghdr {
 	unsigned int msg_flags;
+	unsigned long msg_controllen;
 } __attribute__((preserve_access_index));
 
 fl_inline bool fl_stranger(struct sock *sk)
@@ -127,18 +128,18 @@ int BPF_PROG(fl_recv6, struct socket *sock, struct msghdr *msg, __u64 size, int 
 	return 0;
 }
 
-/* With trampolines no look at registers is needed, and io_uring's MSG_OOB is seen too. */
+/* With trampolines no look at registers is needed, and io_uring's calls are seen too. */
 SEC("fentry/tcp_bpf_sendmsg")
 int BPF_PROG(fl_send, struct sock *sk, struct msghdr *msg)
 {
 	__u32 index, which;
 	struct fl_slot *slot;
 
-	if (!(msg->msg_flags & MSG_OOB) || fl_stranger(sk))
+	if (!((msg->msg_flags & MSG_OOB) || msg->msg_controllen) || fl_stranger(sk))
 		return 0;
 	slot = fl_slot_of(sk, &index, &which);
 	if (slot)
-		fl_stop(index, slot, FL_R_MSG_OOB);
+		fl_stop(index, slot, msg->msg_flags & MSG_OOB ? FL_R_MSG_OOB : FL_R_SEND_CONTROL);
 	return 0;
 }
 

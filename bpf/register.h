@@ -82,6 +82,7 @@ fl_func void fl_fill(struct fl_side *side, struct fl_who *who)
 	side->uid = FL_SK(tp).sk_uid.val;
 	side->base = tp->copied_seq;
 	side->reads_at_admit = 0;
+	side->doubts = 0;
 	__builtin_memset(&side->tx, 0, sizeof(side->tx));
 	__builtin_memset(&side->rx, 0, sizeof(side->rx));
 	/* an atomic exchange orders all of the above before PRESENT */

@@ -23,6 +23,9 @@
 #define MSG_WAITALL 0x100
 #define MSG_ERRQUEUE 0x2000
 
+/* hardware, software, sched, ack; and the report flags 4 and 6, since one message may ask for its own by cmsg */
+#define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9 | 1U << 4 | 1U << 6)
+
 #define E2BIG 7
 #define EBUSY 16
 #define EEXIST 17

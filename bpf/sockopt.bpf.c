@@ -119,6 +119,55 @@ fl_func void fl_fill_info(struct fastlo_info *info, struct fl_sk *st)
 	}
 }
 
+#define SOL_TCP 6
+#define TCP_INFO 11
+
+/* The part of struct tcp_info (linux/tcp.h) that counts what was sent and received. */
+struct fl_tcp_counts {
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 notsent_bytes;
+	__u32 min_rtt;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u64 rates[4];
+	__u32 delivered;
+	__u32 delivered_ce;
+	__u64 bytes_sent;
+};
+#define FL_TCP_COUNTS_AT 120
+
+/* TCP did not see what was spliced: a message counts as a segment, sent, acknowledged and received at once. */
+fl_func void fl_tcp_info(struct bpf_sockopt *ctx)
+{
+	struct fl_tcp_counts *t = (struct fl_tcp_counts *)((__u64 *)ctx->optval + FL_TCP_COUNTS_AT / 8);
+	struct bpf_sock *sk = ctx->sk;
+	struct fl_side *side, *peer;
+	struct fl_slot *slot;
+	struct fl_sk *st;
+
+	if (!sk || bpf_get_retval() != 0 || (void *)(t + 1) > ctx->optval_end)
+		return;
+	st = bpf_sk_storage_get(&fl_sk, sk, NULL, 0);
+	if (!st || !st->slot)
+		return;
+	slot = fl_slot_at(st->slot - 1);
+	if (!slot)
+		return;
+	side = &slot->side[st->side & 1];
+	peer = &slot->side[!(st->side & 1)];
+	t->bytes_acked += side->tx.spliced_bytes;
+	t->bytes_sent += side->tx.spliced_bytes;
+	t->bytes_received += peer->tx.spliced_bytes;
+	t->segs_out += (__u32)side->tx.spliced_msgs;
+	t->data_segs_out += (__u32)side->tx.spliced_msgs;
+	t->delivered += (__u32)side->tx.spliced_msgs;
+	t->segs_in += (__u32)peer->tx.spliced_msgs;
+	t->data_segs_in += (__u32)peer->tx.spliced_msgs;
+}
+
 SEC("cgroup/getsockopt")
 int fl_getsockopt(struct bpf_sockopt *ctx)
 {
@@ -131,6 +180,8 @@ int fl_getsockopt(struct bpf_sockopt *ctx)
 	if (ctx->level != SOL_FASTLO) {
 		if (ctx->optlen > PAGE_SIZE)
 			ctx->optlen = 0;
+		else if (ctx->level == SOL_TCP && ctx->optname == TCP_INFO)
+			fl_tcp_info(ctx);
 		return 1;
 	}
 	/* 0 at a level that the kernel does not know: a fastlod nearer to the socket has answered */

@@ -6,17 +6,30 @@
  */
 #include "yield.h"
 
+#define FL_DOUBTS 16
+#define FL_DOUBT_NS 1000000000ULL
+
+/* All was read, and yet rule 2 says no, time and again: somebody reads who is not observed. */
+fl_inline bool fl_unseen(struct fl_side *a)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!a->doubts++)
+		a->doubted = now;
+	return a->doubts > FL_DOUBTS && now - a->doubted > FL_DOUBT_NS;
+}
+
 /* May the direction A -> B carry this message past TCP? */
 fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a, struct fl_side *b,
 			   struct tcp_sock *ta, __u32 size)
 {
 	struct tcp_sock *tb;
-	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, limit;
+	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, unread, limit;
 
 	if (slot->stop)
 		return slot->stop;
 	if (fl_ctl.mode != FL_MODE_RUN)
-		return FL_R_DRAINING;
+		return fl_ctl.mode == FL_MODE_UNFIT ? FL_R_KERNEL_UNFIT : FL_R_DRAINING;
 	if (!(flags & FL_F_PRESENT))
 		return FL_R_PEER_NOT_OPTED_IN;
 	if (!(flags & FL_F_ADMITTED))
@@ -38,8 +51,12 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 			return FL_R_NO_READ_YET;
 		if ((flags & FL_F_LATE) && b->rx.reads == b->reads_at_admit)
 			return FL_R_NO_READ_YET;
-		if (!fl_handed_over(ta->write_seq, b->base, spliced, (__u32)b->rx.returned))
+		if (!fl_handed_over(ta->write_seq, b->base, spliced, (__u32)b->rx.returned)) {
+			if (fl_unseen(a))
+				fl_stop(index, slot, FL_R_UNSEEN_READER);
 			return FL_R_NOT_HANDED_OVER;
+		}
+		a->doubts = 0;
 		if ((b->rx.habits & FL_HABIT_BLOCKING) && fl_parked(b->sk))
 			return FL_R_PARKED;
 		/* every message was returned: nothing is unread */
@@ -53,16 +70,22 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		reason = fl_yield_sender(ta);
 	if (!reason)
 		reason = fl_yield_filters(ta, tb);
-	if (!reason && fl_oob_by_regs) {
+	if (!reason && fl_oob_by_regs)
 		reason = fl_yield_caller();
-		if (reason == FL_R_MSG_OOB)
+	if (reason) {
+		if (fl_yield_stays(reason))
 			fl_stop(index, slot, reason);
-	}
-	if (reason)
 		return reason;
+	}
 
 	rcvbuf = FL_READ(tb, inet_conn.icsk_inet.sk.sk_rcvbuf);
-	if (!fl_fits(size, rcvbuf, FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter)))
+	unread = FL_READ(tb, inet_conn.icsk_inet.sk.sk_backlog.rmem_alloc.counter);
+	if (fl_ctl.rmem_blind) {
+		if (!fl_has_observer)
+			return FL_R_KERNEL_UNFIT;
+		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
+	}
+	if (!fl_fits(size, rcvbuf, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);
 	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {

@@ -8,8 +8,6 @@
 
 #include "pair.h"
 
-/* hardware, software, sched, ack; and the report flags 4 and 6, since one message may ask for its own by cmsg */
-#define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9 | 1U << 4 | 1U << 6)
 #define TS_COMPAT 2
 
 #define TCP_ESTABLISHED 1
@@ -111,6 +109,8 @@ fl_inline __u32 fl_yield_receiver(struct tcp_sock *b)
 	if (flags & (1UL << bpf_core_enum_value(enum sock_flags, SOCK_RCVTSTAMP) |
 		     1UL << bpf_core_enum_value(enum sock_flags, SOCK_TIMESTAMPING_RX_SOFTWARE)))
 		return FL_R_RX_TIMESTAMP;
+	if (flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_URGINLINE))
+		return FL_R_OOBINLINE;
 	return FL_R_NONE;
 }
 
@@ -127,6 +127,12 @@ fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
 	if (BPF_CORE_READ_BITFIELD(a, repair))
 		return FL_R_TCP_REPAIR;
 	return FL_R_NONE;
+}
+
+/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages). */
+fl_inline bool fl_yield_stays(__u32 reason)
+{
+	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP;
 }
 
 /* `effective` of a cgroup holds what is attached to its ancestors too. */
@@ -153,9 +159,26 @@ fl_inline __u32 fl_yield_filters(struct tcp_sock *a, struct tcp_sock *b)
 	return FL_R_NONE;
 }
 
+#if defined(__TARGET_ARCH_x86)
+/* struct user_msghdr and struct mmsghdr as the 64-bit system calls take them */
+#define FL_MSG_CONTROLLEN 40
+#define FL_MMSG_SIZE 64
+#define FL_MMSG_MAX 16
+
+fl_func bool fl_control(__u64 msgs, __u32 n)
+{
+	__u64 len = 0;
+
+	for (__u32 i = 0; i < FL_MMSG_MAX && i < n; i++)
+		if (!bpf_probe_read_user(&len, sizeof(len), (void *)(msgs + i * FL_MMSG_SIZE + FL_MSG_CONTROLLEN)) && len)
+			return true;
+	return false;
+}
+#endif
+
 /*
- * The flags of the send call under way: sk_msg does not carry them, the caller's saved registers do.
- * FL_R_MSG_OOB, FL_R_UNKNOWN_CALLER or FL_R_NONE.
+ * The flags of the send call under way, and whether it carries control messages: sk_msg has neither, the caller's saved
+ * registers lead to both. FL_R_MSG_OOB, FL_R_SEND_CONTROL, FL_R_UNKNOWN_CALLER or FL_R_NONE.
  */
 fl_inline __u32 fl_yield_caller(void)
 {
@@ -170,7 +193,11 @@ fl_inline __u32 fl_yield_caller(void)
 		flags = regs->r10;
 	else if (nr == 46) /* sendmsg */
 		flags = regs->dx;
-	return flags & MSG_OOB ? FL_R_MSG_OOB : FL_R_NONE;
+	if (flags & MSG_OOB)
+		return FL_R_MSG_OOB;
+	if ((nr == 46 || nr == 307) && fl_control(regs->si, nr == 46 ? 1 : regs->dx))
+		return FL_R_SEND_CONTROL;
+	return FL_R_NONE;
 #else
 	return FL_R_UNKNOWN_CALLER;
 #endif

@@ -184,6 +184,7 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 enum sock_flags {
+	SOCK_URGINLINE = 1,
 	SOCK_RCVTSTAMP = 11,
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
 	SOCK_ZEROCOPY = 18,
@@ -278,6 +279,7 @@ struct task_struct {
 struct pt_regs {
 	unsigned long r10;
 	unsigned long dx;
+	unsigned long si;
 	unsigned long orig_ax;
 };
 

@@ -97,7 +97,10 @@ struct fl_side {
 	__u32 flags;
 	__u32 reads_at_admit;
 	__u32 uid;
-	__u32 pad[6];
+	__u32 doubts; /* messages since rule 2 began to say no although all was read; written by this side's sender */
+	__u32 pad0;
+	__u64 doubted; /* when it did; CLOCK_MONOTONIC, ns */
+	__u32 pad[2];
 	struct fl_tx tx;
 	struct fl_rx rx;
 };
@@ -145,7 +148,11 @@ struct fl_policy {
 };
 #define FL_MAX_POLICIES 16384
 
-enum fl_mode { FL_MODE_RUN = 0, FL_MODE_DRAIN = 1 };
+enum fl_mode {
+	FL_MODE_RUN = 0,
+	FL_MODE_DRAIN = 1,
+	FL_MODE_UNFIT = 2, /* for good: the self-test found that this kernel loses or reorders bytes */
+};
 
 /* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`. */
 struct fl_ctl {
@@ -156,10 +163,12 @@ struct fl_ctl {
 	__u32 observe_reads; /* reads that each end must show before it is admitted */
 	__u32 recheck;	     /* this sweep compares endpoints with the policies */
 	__u32 fresh;	     /* slots never used yet start here */
-	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
+	__u32 rmem_blind;    /* sk_rmem_alloc may not count spliced bytes: ask the books, too */
 	__u64 ids;	     /* pair ids given out */
 	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
+	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
+	__u32 pad;
 };
 
 enum fl_event_type {

@@ -326,14 +326,15 @@ static void ring_calls(struct conform *c)
 }
 
 #define BEFORE .expects = SPLICED_BEFORE
-#define CORNERS BEFORE, "Corners of the receive calls"
+#define LATE .expects = SPLICED_BEFORE | OBSERVED_TOO
+#define CORNERS LATE, "Corners of the receive calls"
 CONFORM_CASES(read,
 	{ 2, "read_read", read_read, BEFORE },
 	{ 2, "read_readv", read_readv, BEFORE },
 	{ 2, "read_recvfrom", read_recvfrom, BEFORE },
 	{ 2, "read_recvmsg", read_recvmsg, BEFORE },
 	{ 2, "read_recvmmsg", read_recvmmsg, BEFORE },
-	{ 2, "read_splice_out", read_splice_out, BEFORE, "splice(2), and other readers that bypass recvmsg" },
+	{ 2, "read_splice_out", read_splice_out, LATE, "splice(2), and other readers that bypass recvmsg" },
 	{ 2, "read_splice_then_more", read_splice_then_more, BEFORE },
 	{ 2, "read_zero_length", read_zero_length, CORNERS },
 	{ 2, "read_zero_length_with_data", read_zero_length_with_data, BEFORE },
@@ -342,8 +343,8 @@ CONFORM_CASES(read,
 	{ 2, "ring_calls", ring_calls, BEFORE },
 	{ 6, "read_peek", read_peek, BEFORE },
 	{ 6, "read_peek_off", read_peek_off, .expects = YIELDS },
-	{ 6, "read_peek_off_late", read_peek_off_late, BEFORE },
+	{ 6, "read_peek_off_late", read_peek_off_late, LATE, "SO_PEEK_OFF set while spliced bytes are unread" },
 	{ 6, "read_trunc", read_trunc, CORNERS },
-	{ 6, "read_trunc_buffer", read_trunc_buffer, BEFORE },
+	{ 6, "read_trunc_buffer", read_trunc_buffer, CORNERS },
 	{ 6, "read_dontwait", read_dontwait, BEFORE },
 )

@@ -37,6 +37,8 @@ static inline void leave_unread(struct conform *c, const char *text)
 
 #define CASE(g, f) { .group = g, .name = #f, .run = f, .expects = SPLICED_BEFORE }
 #define CASE_DEVIATES(g, f, d) { .group = g, .name = #f, .run = f, .expects = SPLICED_BEFORE, .deviates = d }
+#define CASE_OBSERVED_TOO(g, f, d)                                                                                \
+	{ .group = g, .name = #f, .run = f, .expects = SPLICED_BEFORE | OBSERVED_TOO, .deviates = d }
 #define CASE_OWN(g, f) { .group = g, .name = #f, .run = f, .expects = OWN_PAIR }
 
 #endif

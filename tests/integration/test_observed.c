@@ -13,7 +13,7 @@
 #include "traffic.h"
 
 #define OBSERVED "[policy observed]\ncgroup = @CGROUP@\n"
-#define READS 4 /* observe_reads, the default */
+#define READS 16 /* observe_reads, the default */
 
 static int observed_up(void **state)
 {

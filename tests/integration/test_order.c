@@ -5,6 +5,10 @@
  */
 #include "check.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
 static void sent_before_accept(void **state)
 {
 	struct pair p;
@@ -159,6 +163,66 @@ static void messages_larger_than_the_buffer(void **state)
 	pair_close(&p);
 }
 
+struct early {
+	int fd;
+	_Atomic pid_t tid;
+	ssize_t got;
+	char mem[64];
+};
+
+static void *early_main(void *arg)
+{
+	struct early *e = arg;
+
+	e->tid = (pid_t)syscall(SYS_gettid);
+	e->got = recv(e->fd, e->mem, sizeof(e->mem), 0);
+	return NULL;
+}
+
+/*
+ * Rule 3. A thread waits in recv(2) since before the connection was there (its first SYN met a full accept queue), so
+ * it is inside tcp_recvmsg(), where no spliced byte would ever wake it to any use.
+ */
+static void reader_from_before_the_connection(void **state)
+{
+	struct dial d = { .kind = V4, .opt = { true, true } };
+	struct pair p = { .fd = { -1, -1 }, .listener = -1 };
+	struct early e = { .fd = -1 };
+	struct sockaddr_storage addr;
+	socklen_t len;
+	pthread_t thread;
+	uint16_t port;
+	int filler;
+
+	(void)state;
+	ok(pair_listen(&d, &p.listener, &port));
+	assert_return_code(listen(p.listener, 0), errno);
+	ok(pair_connect(&d, port, &filler));
+	p.fd[CLIENT] = socket(kind_addr(V4, CLIENT, port, &addr, &len), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ok(opt_in(p.fd[CLIENT], 1));
+	fails(connect(p.fd[CLIENT], (void *)&addr, len), EINPROGRESS);
+	fcntl(p.fd[CLIENT], F_SETFL, fcntl(p.fd[CLIENT], F_GETFL) & ~O_NONBLOCK);
+	e.fd = p.fd[CLIENT];
+	assert_int_equal(pthread_create(&thread, NULL, early_main, &e), 0);
+	for (int64_t until = now_ms() + PATIENCE_MS; !e.tid || !thread_asleep(e.tid);)
+		assert_true(tick(until));
+	ok(pair_accept(&p));
+	close(filler);
+	close(p.fd[SERVER]);
+	ok(pair_accept(&p)); /* once the SYN has been sent again */
+	assert_int_equal(send(p.fd[SERVER], "hello", 5, 0), 5);
+	for (int64_t until = now_ms() + PATIENCE_MS; thread_asleep(e.tid) && tick(until);)
+		;
+	shutdown(p.fd[SERVER], SHUT_WR); /* lets go of it in any case */
+	pthread_join(thread, NULL);
+	assert_int_equal(e.got, 5);
+	assert_memory_equal(e.mem, "hello", 5);
+	fcntl(p.fd[CLIENT], F_SETFL, fcntl(p.fd[CLIENT], F_GETFL) | O_NONBLOCK);
+	assert_true(env.plain || info(p.fd[SERVER]).tx_spliced_bytes == 0);
+	expect_reason(p.fd[SERVER], FL_R_NO_READ_YET);
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +233,7 @@ int main(void)
 		cmocka_unit_test(both_speak_at_once),
 		cmocka_unit_test(switch_back_and_forth),
 		cmocka_unit_test(messages_larger_than_the_buffer),
+		cmocka_unit_test(reader_from_before_the_connection),
 	};
 
 	return run_group(tests, group_up, group_down);

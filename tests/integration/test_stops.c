@@ -244,14 +244,6 @@ static void *reader_main(void *arg)
 	return NULL;
 }
 
-static bool asleep(int tid)
-{
-	char path[64], text[512] = "";
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	return file_read(path, text, sizeof(text)) > 0 && strstr(text, ") S");
-}
-
 static bool wait_taken(struct readers *r, int n)
 {
 	for (int64_t until = now_ms() + PATIENCE_MS / 4; r->taken < n && tick(until);)
@@ -282,7 +274,7 @@ static bool readers_round(struct pair *p, struct readers *r)
 	r->go = 1;
 	good = wait_taken(r, 1);
 	for (int64_t until = now_ms() + PATIENCE_MS; good && tick(until);)
-		if (asleep(r->tid[0] ? r->tid[0] : r->tid[1]))
+		if (thread_asleep(r->tid[0] ? r->tid[0] : r->tid[1]))
 			break;
 	assert_int_equal(send(p->fd[CLIENT], second, 64, MSG_DONTWAIT), 64);
 	good = wait_taken(r, 2);

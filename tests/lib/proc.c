@@ -126,6 +126,14 @@ int proc_wait(pid_t pid, int timeout_ms)
 	return -ETIMEDOUT;
 }
 
+bool thread_asleep(pid_t tid)
+{
+	char path[64], text[512] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	return file_read(path, text, sizeof(text)) > 0 && strstr(text, ") S");
+}
+
 int file_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;

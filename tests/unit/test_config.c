@@ -80,7 +80,7 @@ static void check_defaults(const struct config *c)
 	assert_int_equal(c->max_pairs, 65536);
 	assert_int_equal(c->max_pairs_per_uid, 16384);
 	assert_true(c->socket_opt_in);
-	assert_int_equal(c->observe_reads, 4);
+	assert_int_equal(c->observe_reads, 16);
 	assert_int_equal(c->drain_timeout, 10);
 	assert_int_equal(c->observer, CONFIG_OBSERVER_AUTO);
 	assert_int_equal(c->n_policies, 0);

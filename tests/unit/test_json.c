@@ -304,9 +304,12 @@ static void too_many_clients_are_turned_away_and_come_back(void **state)
 	for (i = 0; i < CONTROL_CLIENTS_MAX + 8; i++)
 		fd[i] = dial();
 	assert_int_equal(read(fd[CONTROL_CLIENTS_MAX + 7], &byte, 1), 0); /* closed at once */
-	for (i = 0; i < CONTROL_CLIENTS_MAX + 8; i++)
+	for (i = 0; i < CONTROL_CLIENTS_MAX + 8; i++) {
+		shutdown(fd[i], SHUT_WR);
+		while (read(fd[i], &byte, 1) > 0) /* until the server has let go of it */
+			;
 		close(fd[i]);
-	usleep(50000); /* the server sees the ends one by one */
+	}
 	status_goes_round(NULL);
 }
 

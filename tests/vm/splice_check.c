@@ -188,7 +188,8 @@ static bool stop_daemon(void)
 	bool ok = dial(&p, AF_INET, 0, !blind) && (blind || engage(&p)) && send_some(&p, CLIENT, p.sent[CLIENT] + 777);
 
 	kill(daemon_pid, SIGTERM);
-	usleep(300000);
+	while (!log_has("draining") && now_ms() < deadline)
+		usleep(10000);
 	ok = ok && pump(&p, 50000);
 	while (waitpid(daemon_pid, &status, WNOHANG) == 0) {
 		if (now_ms() > deadline)

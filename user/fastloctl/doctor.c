@@ -1,43 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * fastloctl doctor: can fastlo work on this host, and how does this kernel treat a spliced socket? The host part
- * needs nothing; the live part needs a running fastlod.
+ * fastloctl doctor: can fastlo work on this host, and how does this kernel treat a spliced socket? The first is looked at
+ * here and needs nothing; the second is what a running fastlod found in its self-test.
  */
+#include <errno.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "control_call.h"
 #include "ctl.h"
-#include "doctor.h"
+#include "fastlo/fastlo.h"
+#include "findings.h"
 #include "paths.h"
 
 #define CAP_NET_ADMIN 12
 #define CAP_SYS_ADMIN 21
 #define CAP_PERFMON 38
 #define CAP_BPF 39
-
-static const char *const verdict_names[DOCTOR_VERDICTS] = { "good", "differs", "bad", "untried" };
-
-void doctor_say(struct findings *f, const char *name, enum verdict verdict, const char *fmt, ...)
-{
-	struct finding *x = &f->list[f->n];
-	va_list ap;
-
-	if (f->n == DOCTOR_MAX)
-		return;
-	f->n++;
-	x->name = name;
-	x->verdict = verdict;
-	va_start(ap, fmt);
-	vsnprintf(x->text, sizeof(x->text), fmt, ap);
-	va_end(ap);
-}
 
 static void look_at_caps(struct findings *f)
 {
@@ -54,9 +40,9 @@ static void look_at_caps(struct findings *f)
 	if (eff & 1ULL << CAP_SYS_ADMIN)
 		eff |= 1ULL << CAP_PERFMON | 1ULL << CAP_BPF;
 	if ((eff & need) == need)
-		doctor_say(f, "capabilities", DOCTOR_GOOD, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON");
+		findings_say(f, "capabilities", FINDING_GOOD, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON");
 	else
-		doctor_say(f, "capabilities", DOCTOR_UNTRIED,
+		findings_say(f, "capabilities", FINDING_UNTRIED,
 			   "this user may not load programs; fastlod needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON");
 }
 
@@ -66,18 +52,32 @@ static void look_at_host(struct findings *f)
 	char *mount;
 
 	uname(&u);
-	doctor_say(f, "kernel", DOCTOR_GOOD, "Linux %s, %s", u.release, u.machine);
+	findings_say(f, "kernel", FINDING_GOOD, "Linux %s, %s", u.release, u.machine);
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
-		doctor_say(f, "btf", DOCTOR_GOOD, "/sys/kernel/btf/vmlinux");
+		findings_say(f, "btf", FINDING_GOOD, "/sys/kernel/btf/vmlinux");
 	else
-		doctor_say(f, "btf", DOCTOR_BAD, "no /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)");
+		findings_say(f, "btf", FINDING_BAD, "no /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)");
 	if (cgroup_mount_find(&mount) == 0) {
-		doctor_say(f, "cgroup2", DOCTOR_GOOD, "%s", mount);
+		findings_say(f, "cgroup2", FINDING_GOOD, "%s", mount);
 		free(mount);
 	} else {
-		doctor_say(f, "cgroup2", DOCTOR_BAD, "not mounted (try 'mount -t cgroup2 none /sys/fs/cgroup')");
+		findings_say(f, "cgroup2", FINDING_BAD, "not mounted (try 'mount -t cgroup2 none /sys/fs/cgroup')");
 	}
 	look_at_caps(f);
+}
+
+/* Programs started from here may opt in, if fastlod serves this cgroup. */
+static void look_at_this_cgroup(struct findings *f)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && fastlo_enable(fd) == 0)
+		findings_say(f, "this_cgroup", FINDING_GOOD, "a program may opt its sockets in");
+	else
+		findings_say(f, "this_cgroup", FINDING_UNTRIED, "a program may not opt its sockets in: %s%s", strerror(errno),
+			     errno == ENOPROTOOPT ? " (socket_opt_in is off, or this cgroup is not served)" : "");
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Not through ctl_ask(): an absent daemon is a finding among others. */
@@ -90,38 +90,28 @@ static int look_at_daemon(struct findings *f)
 	r = control_call(paths_run_dir(), request, &status);
 	json_object_put(request);
 	if (r < 0) {
-		doctor_say(f, "fastlod", DOCTOR_UNTRIED, "no answer at '%s/%s': %s", paths_run_dir(), PATHS_CONTROL,
+		findings_say(f, "fastlod", FINDING_UNTRIED, "no answer at '%s/%s': %s", paths_run_dir(), PATHS_CONTROL,
 			   strerror(-r));
 		return CTL_ABSENT;
 	}
-	doctor_say(f, "fastlod", DOCTOR_GOOD, "%s, pid %s, mode %s, cgroup %s", ctl_string(status, "version"),
+	findings_say(f, "fastlod", FINDING_GOOD, "%s, pid %s, mode %s, cgroup %s", ctl_string(status, "version"),
 		   ctl_string(status, "pid"), ctl_string(status, "mode"), ctl_string(status, "cgroup"));
 	if (strcmp(ctl_string(status, "observer"), "none") == 0)
-		doctor_say(f, "observer", DOCTOR_DIFFERS, "none: only eager sockets are spliced");
+		findings_say(f, "observer", FINDING_DIFFERS, "none: only eager sockets are spliced");
 	else
-		doctor_say(f, "observer", DOCTOR_GOOD, "%s", ctl_string(status, "observer"));
+		findings_say(f, "observer", FINDING_GOOD, "%s", ctl_string(status, "observer"));
+	look_at_this_cgroup(f);
+	findings_from_json(f, json_object_object_get(status, "selftest"));
 	json_object_put(status);
 	return CTL_OK;
 }
 
 static int print(const struct findings *f)
 {
-	struct json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < f->n; i++) {
-		const struct finding *x = &f->list[i];
-		struct json_object *o = json_object_new_object();
-
-		if (!ctl_json())
-			printf("%-8s  %-22s %s\n", verdict_names[x->verdict], x->name, x->text);
-		json_object_object_add(o, "name", json_object_new_string(x->name));
-		json_object_object_add(o, "verdict", json_object_new_string(verdict_names[x->verdict]));
-		json_object_object_add(o, "text", json_object_new_string(x->text));
-		json_object_array_add(list, o);
-	}
 	if (ctl_json())
-		return ctl_print(list);
-	json_object_put(list);
+		return ctl_print(findings_to_json(f));
+	for (size_t i = 0; i < f->n; i++)
+		printf("%-8s  %-22s %s\n", finding_verdict_name(f->list[i].verdict), f->list[i].name, f->list[i].text);
 	return fflush(stdout) == 0 ? CTL_OK : CTL_REFUSED;
 }
 
@@ -135,11 +125,9 @@ int verb_doctor(int argc, char **argv)
 		return code;
 	look_at_host(&f);
 	absent = look_at_daemon(&f);
-	if (!absent)
-		doctor_live(&f);
 	code = print(&f);
 	for (size_t i = 0; i < f.n && !code; i++)
-		if (f.list[i].verdict == DOCTOR_BAD)
+		if (f.list[i].verdict == FINDING_BAD)
 			code = CTL_REFUSED;
 	return code ? code : absent;
 }

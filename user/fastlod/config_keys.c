@@ -152,7 +152,7 @@ int config_defaults(struct config *ret_config)
 		.run_dir = strdup(paths_run_dir()),
 		.max_pairs = FL_MAX_PAIRS_DEFAULT,
 		.socket_opt_in = true,
-		.observe_reads = 4,
+		.observe_reads = 16,
 		.drain_timeout = 10,
 		.observer = CONFIG_OBSERVER_AUTO,
 	};

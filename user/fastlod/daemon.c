@@ -24,6 +24,7 @@
 #include "log.h"
 #include "policies.h"
 #include "remember.h"
+#include "selftest.h"
 
 #define EXIT_REFUSED 2
 #define HALF_NS 1000000000ULL
@@ -40,6 +41,8 @@ struct daemon {
 	struct policies *policies;
 	struct control *control;
 	struct timespec started;
+	struct findings findings; /* of the self-test */
+	bool unfit;		  /* by them */
 	bool stopping;
 	int clean_sweeps;
 	unsigned int left;
@@ -93,6 +96,7 @@ static bool on_swept(void *arg, unsigned int left)
 
 static struct json_object *op_status(void *arg)
 {
+	static const char *const modes[] = { [FL_MODE_RUN] = "run", [FL_MODE_DRAIN] = "drain", [FL_MODE_UNFIT] = "unfit" };
 	struct daemon *d = arg;
 	struct json_object *o = json_object_new_object();
 	struct timespec now;
@@ -100,8 +104,7 @@ static struct json_object *op_status(void *arg)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	json_object_object_add(o, "pid", json_object_new_int(getpid()));
 	json_object_object_add(o, "version", json_object_new_string(FL_VERSION));
-	json_object_object_add(o, "mode", json_object_new_string(
-		programs_ctl(d->programs)->mode == FL_MODE_RUN ? "run" : "drain"));
+	json_object_object_add(o, "mode", json_object_new_string(modes[programs_ctl(d->programs)->mode]));
 	json_object_object_add(o, "observer", json_object_new_string(d->kernel.observer));
 	json_object_object_add(o, "cgroup", json_object_new_string(d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount));
 	json_object_object_add(o, "cgroup_mount", json_object_new_string(d->cgroup_mount));
@@ -110,6 +113,7 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "max_pairs_per_uid", json_object_new_int64(d->cfg.max_pairs_per_uid));
 	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
 	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
+	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
 	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
 	json_object_object_add(o, "uptime_ms", json_object_new_int64(
 		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));
@@ -194,6 +198,10 @@ static int op_resume(void *arg, char *err, size_t errlen)
 	if (d->stopping) {
 		snprintf(err, errlen, "fastlod is stopping");
 		return -ESHUTDOWN;
+	}
+	if (d->unfit) {
+		snprintf(err, errlen, "this kernel failed the self-test (see fastloctl doctor)");
+		return -EOPNOTSUPP;
 	}
 	return keeper_set_mode(d->keeper, FL_MODE_RUN);
 }
@@ -322,6 +330,22 @@ static int start_programs(struct daemon *d)
 	return r;
 }
 
+/* What the kernel gets wrong is off before anybody else's socket is touched by it. */
+static void test_kernel(struct daemon *d)
+{
+	struct selftest_result result;
+
+	keeper_set_mode(d->keeper, FL_MODE_RUN);
+	selftest_run(d->event, d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount, &d->findings);
+	result = selftest_judge(&d->findings);
+	programs_ctl(d->programs)->rmem_blind = result.rmem_blind;
+	d->unfit = result.unfit;
+	if (d->unfit && !d->stopping) {
+		log_err("this kernel failed the self-test: nothing will be spliced");
+		keeper_set_mode(d->keeper, FL_MODE_UNFIT);
+	}
+}
+
 static int start_service(struct daemon *d)
 {
 	static const struct control_ops ops = { op_status, op_policy_list, op_policy_add, op_policy_remove,
@@ -341,10 +365,12 @@ static int start_service(struct daemon *d)
 	}
 	if (programs_adopted(d->programs))
 		remember_load(d->policies, d->cfg.run_dir);
+	test_kernel(d);
+	if (d->stopping)
+		return 0;
 	r = control_listen(d->event, d->cfg.run_dir, &ops, d, &d->control);
 	if (r < 0)
 		return r;
-	keeper_set_mode(d->keeper, FL_MODE_RUN);
 	sync_policies(d, true);
 	return 0;
 }
@@ -393,12 +419,15 @@ int daemon_run(struct config *cfg, const char *config_path)
 		config_free(&d.cfg);
 		return EXIT_REFUSED;
 	}
+	if (sd_event_get_state(d.event) == SD_EVENT_FINISHED) /* stopped meanwhile, and done with it */
+		goto finished;
 	log_info("ready: observer %s, %u pairs, %zu policies%s", d.kernel.observer, programs_max_pairs(d.programs),
 		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" : "");
 	sd_notify(0, "READY=1");
 	r = sd_event_loop(d.event);
 	if (r < 0)
 		log_err("event loop: %s", strerror(-r));
+finished:
 	finish(&d, true);
 	lock_remove(d.cfg.run_dir);
 	config_free(&d.cfg);

@@ -172,7 +172,7 @@ conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name 
 bench: all tests ## plain TCP against fastlo in one run (root)
 	$(Q)O=$(O) tests/run.sh bench
 
-vm: all tests ## the tests on Debian's kernels in qemu (needs qemu-system-x86, cpio, busybox-static)
+vm: all tests ## the tests on Debian's kernels in qemu, and the package under systemd (tests/vm/run.sh says what it needs)
 	$(Q)O=$(O) tests/vm/run.sh fetch
 	$(Q)O=$(O) tests/vm/run.sh
 

@@ -50,7 +50,8 @@ boot_systemd() { # KERNEL
 		row "$1" systemd "skipped: no debhelper (apt-get install dpkg-dev debhelper)"
 		skipped=$((skipped + 1))
 	elif build_packages && build_systemd_image "$1"; then
-		run_machine "$1" "$VM_DIR/$1-systemd.log" "$work/$1-systemd.gz" 2G
+		run_machine "$1" "$VM_DIR/$1-systemd.log" "$work/$1-systemd.gz" 2G \
+			"systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service"
 		console | sed -n "s/^@@ figures /$1, systemd: /p"
 	else
 		row "$1" systemd "cannot be built"

@@ -263,8 +263,12 @@ void pins_remove(struct pins *p)
 		}
 	}
 	closedir(dir);
-	/* one that tmpfiles.d made for another user, or for one without rights in the bpffs, stays for the next start */
-	if (stat(p->dir, &st) == 0 && st.st_uid == geteuid() && rmdir(p->dir) < 0 && errno != EACCES)
+	/*
+	 * One that tmpfiles.d made stays for the next start: it is another user's, or this one has no rights in the bpffs, or
+	 * that is read-only for the service but for a mount here.
+	 */
+	if (stat(p->dir, &st) == 0 && st.st_uid == geteuid() && rmdir(p->dir) < 0 && errno != EACCES && errno != EROFS &&
+	    errno != EBUSY)
 		log_warn("cannot remove '%s': %s, ignoring", p->dir, strerror(errno));
 }
 

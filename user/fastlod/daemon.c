@@ -17,6 +17,7 @@
 
 #include "cgroup.h"
 #include "control.h"
+#include "counters.h"
 #include "daemon.h"
 #include "keeper.h"
 #include "kernel.h"
@@ -125,25 +126,9 @@ static int op_records(void *arg)
 	return programs_list_fd(((struct daemon *)arg)->programs);
 }
 
-static struct json_object *array_of(const uint64_t *values, size_t n)
-{
-	struct json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < n; i++)
-		json_object_array_add(list, json_object_new_uint64(values[i]));
-	return list;
-}
-
 static int op_counters(void *arg, struct json_object *reply)
 {
-	uint64_t totals[FL_T_MAX], reasons[FL_R_MAX];
-	int r = programs_counters(((struct daemon *)arg)->programs, totals, reasons);
-
-	if (r < 0)
-		return r;
-	json_object_object_add(reply, "totals", array_of(totals, FL_T_MAX));
-	json_object_object_add(reply, "reasons", array_of(reasons, FL_R_MAX));
-	return 0;
+	return counters_to_json(((struct daemon *)arg)->programs, reply);
 }
 
 static struct json_object *op_policy_list(void *arg)

@@ -4,6 +4,8 @@ VERSION    ?= 0.1.0
 O          ?= build
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
+LIBDIR     ?= $(PREFIX)/lib
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
 DESTDIR    ?=
 CC         ?= cc
 CXX        ?= c++
@@ -65,7 +67,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture conformance bench vm programs demo clean install help tests
+.PHONY: all deps check check-unit check-integration torture conformance bench vm programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -171,7 +173,7 @@ conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name 
 bench: all tests ## plain TCP against fastlo in one run (root)
 	$(Q)O=$(O) tests/run.sh bench
 
-vm: all tests ## the tests on Debian's kernels in qemu (needs qemu-system-x86, cpio, busybox-static)
+vm: all tests ## the tests on Debian's kernels in qemu, and the package under systemd (tests/vm/run.sh says what it needs)
 	$(Q)O=$(O) tests/vm/run.sh fetch
 	$(Q)O=$(O) tests/vm/run.sh
 
@@ -182,18 +184,25 @@ programs: all ## nginx, PostgreSQL, redis and others, each with and without fast
 demo: all ## redis with and without fastlo (root)
 	$(Q)O=$(O) dist/demo.sh
 
+PLACES      = -e 's|@SBINDIR@|$(PREFIX)/sbin|' -e 's|@BINDIR@|$(PREFIX)/bin|'
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/fastlod $(DESTDIR)$(PREFIX)/sbin/fastlod
 	install -D -m 755 $(O)/fastloctl $(DESTDIR)$(PREFIX)/bin/fastloctl
-	install -D -m 755 $(PRELOAD) $(DESTDIR)$(PREFIX)/lib/libfastlo-preload.so
+	install -D -m 755 $(PRELOAD) $(DESTDIR)$(LIBDIR)/libfastlo-preload.so
 	install -d $(DESTDIR)$(PREFIX)/include/fastlo
 	install -m 644 include/fastlo/fastlo.h include/fastlo/reason.def $(DESTDIR)$(PREFIX)/include/fastlo
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man8
 	test -e $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf || \
 	install -D -m 644 dist/fastlo.conf $(DESTDIR)$(SYSCONFDIR)/fastlo/fastlo.conf
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|@SBINDIR@|$(PREFIX)/sbin|' dist/systemd/fastlod.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/fastlod.service
+	install -D -m 644 dist/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fastlo.conf
+	install -D -m 644 dist/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/fastlo.conf
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples
+	sed $(PLACES) dist/systemd/fastlod.service > $(DESTDIR)$(UNITDIR)/fastlod.service
+	sed $(PLACES) dist/systemd/policy-example.conf > $(DESTDIR)$(PREFIX)/share/doc/fastlo/examples/policy-example.conf
+
+deb: ## the Debian package, into $(O)
+	$(Q)O=$(O) VERSION=$(VERSION) dist/deb.sh
 
 clean: ## remove what was built
 	rm -rf $(O)

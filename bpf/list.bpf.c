@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Iterators over the table of pairs. fl_list shows it (its pinned link is what `fastloctl list` reads).
+ * Iterators over the table of pairs. fl_list shows it (`fastloctl list` reads one that fastlod opened).
  * fl_sweep is fastlod's housekeeping: it releases what is drained, takes lonely eager ends out, compares
  * with the policies, and makes good what a lost event or a missed end of life left behind.
  */
@@ -211,6 +211,7 @@ int fl_list(struct bpf_iter__bpf_map_elem *ctx)
 	struct fl_record *rec = (struct fl_record *)&raw;
 	struct fl_slot *slot;
 	__u32 index, *key = ctx->key;
+	__u64 no_sk = 0;
 
 	if (!key)
 		return 0;
@@ -223,8 +224,12 @@ int fl_list(struct bpf_iter__bpf_map_elem *ctx)
 	rec->slot = index;
 	fl_live_part(rec, slot, 0);
 	fl_live_part(rec, slot, 1);
-	/* a record is more than a BPF stack holds */
+	/* in parts: a record is more than a BPF stack holds, and its reader gets no kernel address */
 	bpf_seq_write(ctx->meta->seq, &raw, sizeof(raw));
-	bpf_seq_write(ctx->meta->seq, slot, sizeof(*slot));
+	bpf_seq_write(ctx->meta->seq, slot, offsetof(struct fl_slot, side));
+	for (__u32 i = 0; i < 2; i++) {
+		bpf_seq_write(ctx->meta->seq, &no_sk, sizeof(no_sk));
+		bpf_seq_write(ctx->meta->seq, &slot->side[i & 1].cookie, sizeof(struct fl_side) - sizeof(no_sk));
+	}
 	return 0;
 }

@@ -42,6 +42,14 @@ struct fl_pending_map {
 	__type(key, struct fl_key);
 	__type(value, __u32);
 };
+/* How many slots each user's sockets have taken: up when one is taken, down when it is given back, gone at 0. */
+struct fl_uids_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s32);
+};
 /* Index slot * 2 + side. Written by sockops (eager) and fl_admit; emptied by the sweep, or by the
  * kernel when a socket closes. */
 struct fl_sock_map {
@@ -89,6 +97,7 @@ extern struct fl_sk_map fl_sk SEC(".maps");
 extern struct fl_slots_map fl_slots SEC(".maps");
 extern struct fl_free_map fl_free SEC(".maps");
 extern struct fl_pending_map fl_pending SEC(".maps");
+extern struct fl_uids_map fl_uids SEC(".maps");
 extern struct fl_sock_map fl_sock SEC(".maps");
 extern struct fl_progs_map fl_progs SEC(".maps");
 extern struct fl_policy_map fl_policy SEC(".maps");

@@ -147,8 +147,39 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		fl_emit(FL_EV_ADMIT, index, slot);
 }
 
+/*
+ * A user's share of the table. Without it one process takes all slots, and everybody else's connections stay TCP
+ * (test_share). An entry that is deleted while another CPU counts it up loses that one: the share is then one slot
+ * larger, never smaller.
+ */
+fl_func bool fl_share_take(__u32 uid)
+{
+	__s32 none = 0, *taken = bpf_map_lookup_elem(&fl_uids, &uid);
+	__u32 most = fl_ctl.max_per_uid;
+
+	if (!taken) {
+		bpf_map_update_elem(&fl_uids, &uid, &none, BPF_NOEXIST);
+		taken = bpf_map_lookup_elem(&fl_uids, &uid);
+		if (!taken)
+			return true;
+	}
+	if (__sync_fetch_and_add(taken, 1) < (__s32)most || !most)
+		return true;
+	__sync_fetch_and_add(taken, -1);
+	return false;
+}
+
+fl_func void fl_share_give(__u32 uid)
+{
+	__s32 *taken = bpf_map_lookup_elem(&fl_uids, &uid);
+
+	if (taken && __sync_fetch_and_add(taken, -1) <= 1)
+		bpf_map_delete_elem(&fl_uids, &uid);
+}
+
 fl_inline void fl_give_back(__u32 index, struct fl_slot *slot)
 {
+	fl_share_give(slot->uid);
 	slot->gen++;
 	bpf_map_push_elem(&fl_free, &index, 0);
 }

@@ -155,7 +155,7 @@ fl_func __u32 fl_register(struct fl_who *who, struct fl_sk *st)
 	struct fl_addr local, remote;
 	struct fl_slot *slot;
 	struct fl_key key;
-	__u32 index, *pending;
+	__u32 index, *pending, uid = FL_SK(who->tp).sk_uid.val;
 	int side;
 
 	fl_addrs(who->tp, &local, &remote);
@@ -169,9 +169,14 @@ fl_func __u32 fl_register(struct fl_who *who, struct fl_sk *st)
 		if (fl_join(&key, index, side, who))
 			goto out;
 	}
+	if (!fl_share_take(uid))
+		return FL_R_UID_FULL;
 	slot = fl_alloc(&index);
-	if (!slot)
+	if (!slot) {
+		fl_share_give(uid);
 		return FL_R_TABLE_FULL;
+	}
+	slot->uid = uid;
 	slot->netns = key.netns;
 	__builtin_memcpy(slot->addr, key.addr, sizeof(slot->addr));
 	slot->port[0] = key.port[0];

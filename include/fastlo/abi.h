@@ -134,7 +134,7 @@ struct fl_slot {
 	__u16 port[2];
 	__u16 server; /* the side that listened */
 	__u16 pad0;
-	__u32 pad1;
+	__u32 uid;     /* counted in fl_uids: of the end that came first */
 	__u64 stopped; /* when `stop` was set; CLOCK_MONOTONIC, ns */
 	__u32 pad2[8];
 	struct fl_side side[2];
@@ -235,6 +235,8 @@ struct fl_ctl {
 	__u64 ids;	     /* pair ids given out */
 	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
+	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
+	__u32 pad1;
 	__u64 stranger;	     /* the last hook function that was not in `host` */
 	struct fl_host host;
 };
@@ -276,7 +278,7 @@ struct fl_sweep_rec {
 	__u32 what;
 };
 
-/* One record of the list iterator: the slot, and what only the live sockets know. */
+/* One record of the list iterator: the slot (its fl_side.sk zeroed), and what only the live sockets know. */
 struct fl_record {
 	__u32 slot;
 	__u32 pad;
@@ -297,7 +299,7 @@ FL_ASSERT(sizeof(struct fastlo_info) == FASTLO_INFO_SIZE_V1);
 FL_ASSERT(sizeof(struct fl_sk) == 12);
 FL_ASSERT(sizeof(struct fl_tx) == 64);
 FL_ASSERT(sizeof(struct fl_rx) == 64);
-FL_ASSERT(sizeof(struct fl_side) == 192);
+FL_ASSERT(sizeof(struct fl_side) == 192 && __builtin_offsetof(struct fl_side, cookie) == 8);
 FL_ASSERT(sizeof(struct fl_slot) == 512);
 FL_ASSERT(sizeof(struct fl_key) == 48);
 FL_ASSERT(sizeof(struct fl_policy_key) == 16);

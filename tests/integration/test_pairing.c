@@ -227,7 +227,7 @@ static void table_full(void **state)
 
 	(void)state;
 	env_down();
-	assert_int_equal(env_up("max_pairs = 2\n"), 0);
+	assert_int_equal(env_up("max_pairs = 2\nmax_pairs_per_uid = 0\n"), 0);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 6; i++)
 			ok(pair_open(&p[i], i % 2 ? V6 : V4, true, true));

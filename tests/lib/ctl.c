@@ -46,11 +46,13 @@ int env_ctl(struct json_object **ret, const char *verb, ...)
 		n++;
 	va_end(more);
 	argv[n] = NULL;
-	snprintf(path, sizeof(path), "%s/fastloctl", env.bin);
+	r = env_program("fastloctl", env.ctl_as.uid, path, sizeof(path));
+	if (r < 0)
+		return r;
 	snprintf(run_dir, sizeof(run_dir), "FASTLO_RUN_DIR=%s", env.run);
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return -errno;
-	r = proc_spawn(argv, envs, 0, env.home, out[1], -1, &pid);
+	r = proc_spawn_as(argv, envs, &env.ctl_as, env.home, out[1], -1, &pid);
 	close(out[1]);
 	if (r < 0) {
 		close(out[0]);
@@ -89,26 +91,29 @@ int64_t env_stat(const char *path)
 }
 
 /* Another user may not see where the build lies, in root's home for one. */
-static int visible_binary(uid_t uid, char *ret, size_t size)
+int env_program(const char *name, uid_t uid, char *ret, size_t size)
 {
 	char command[1300];
 
-	snprintf(ret, size, "%s/fastlod", env.bin);
+	snprintf(ret, size, "%s/%s", env.bin, name);
 	if (uid == 0)
 		return 0;
-	snprintf(command, sizeof(command), "install -m 755 '%s/fastlod' '%s/fastlod'", env.bin, env.dir);
-	snprintf(ret, size, "%s/fastlod", env.dir);
+	snprintf(command, sizeof(command), "install -m 755 '%s/%s' '%s/%s'", env.bin, name, env.dir, name);
+	snprintf(ret, size, "%s/%s", env.dir, name);
 	return system(command) == 0 ? 0 : -EIO;
 }
 
 int env_try_daemon(const char *config, uid_t uid, char *ret_said, size_t size)
 {
+	struct who who = { .uid = uid };
 	char bin[576], path[128], log[128];
 	char *argv[] = { bin, (char *)"-c", path, NULL };
 	int fd, r;
 	pid_t pid;
 
-	r = visible_binary(uid, bin, sizeof(bin));
+	if (uid == env.daemon_as.uid)
+		who = env.daemon_as;
+	r = env_program("fastlod", uid, bin, sizeof(bin));
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/try.conf", env.dir);
@@ -119,7 +124,7 @@ int env_try_daemon(const char *config, uid_t uid, char *ret_said, size_t size)
 	fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	r = proc_spawn(argv, NULL, uid, env.home, fd, fd, &pid);
+	r = proc_spawn_as(argv, NULL, &who, env.home, fd, fd, &pid);
 	close(fd);
 	if (r < 0)
 		return r;

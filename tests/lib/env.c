@@ -263,11 +263,13 @@ int env_start(void)
 	char *argv[] = { path, (char *)"-c", env.config, NULL };
 	int log, r;
 
-	snprintf(path, sizeof(path), "%s/fastlod", env.bin);
+	r = env_program("fastlod", env.daemon_as.uid, path, sizeof(path));
+	if (r < 0)
+		return r;
 	log = open(env.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0644);
 	if (log < 0)
 		return -errno;
-	r = proc_spawn(argv, NULL, 0, env.home, log, log, &shared->daemon);
+	r = proc_spawn_as(argv, NULL, &env.daemon_as, env.home, log, log, &shared->daemon);
 	close(log);
 	return r;
 }

@@ -22,6 +22,13 @@
 
 #define PATIENCE_MS 10000 /* how long anything that must happen may take before a test gives up */
 
+/* Whose a process is; all zero: root's. */
+struct who {
+	uid_t uid;
+	gid_t gid;     /* 0: the same number as uid */
+	uint64_t caps; /* ambient, so that they outlive exec */
+};
+
 /* ---- env.c: one per process. PLAIN=1 in the environment: no fastlod, every opt-in is left out. */
 struct env {
 	char mount[256];  /* the cgroup2 mount */
@@ -33,6 +40,8 @@ struct env {
 	char bpffs[96], pins[128], run[96], config[96], log[96];
 	char bin[512]; /* where fastlod and fastloctl are */
 	bool plain, up;
+	struct who daemon_as; /* env_restart() */
+	struct who ctl_as;    /* env_ctl() */
 };
 extern struct env env;
 
@@ -48,7 +57,9 @@ pid_t env_daemon(void);
 bool env_has_pins(void);
 void env_log_dump(FILE *to);
 int env_join(const char *cgroup); /* moves this process */
-/* A fastlod that is expected not to come up: its wait status, and what it said. */
+/* The path of fastlod or fastloctl, where uid can see it. */
+int env_program(const char *name, uid_t uid, char *ret, size_t size);
+/* A fastlod that is expected not to come up: its wait status, and what it said. env.daemon_as, if that is its uid. */
 int env_try_daemon(const char *config, uid_t uid, char *ret_said, size_t size);
 /* `fastloctl -j VERB ...`, NULL-terminated: its exit status; ret may be NULL. */
 int env_ctl(struct json_object **ret, const char *verb, ...) __attribute__((sentinel));
@@ -59,6 +70,9 @@ int64_t env_stat(const char *path);
 int64_t now_ms(void);
 bool tick(int64_t deadline_ms); /* a nap of 1 ms; false once the deadline has passed */
 int proc_spawn(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err, pid_t *ret);
+int proc_spawn_as(char *const argv[], char *const envs[], const struct who *who, const char *cgroup, int out, int err,
+		  pid_t *ret);
+int proc_become(const struct who *who); /* this process, for good */
 int proc_wait(pid_t pid, int timeout_ms); /* wait status, -ETIMEDOUT */
 bool thread_asleep(pid_t tid);		  /* of this process: waits, interruptibly */
 int file_write(const char *path, const char *text);

@@ -8,9 +8,11 @@
 #include <ftw.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +37,34 @@ bool tick(int64_t deadline_ms)
 	return true;
 }
 
-static void child_exec(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err)
+static int take_caps(uint64_t caps)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = data[i].inheritable = (uint32_t)(caps >> 32 * i);
+	if (syscall(SYS_capset, &head, data) < 0)
+		return -errno;
+	for (unsigned long bit = 0; bit < 64; bit++)
+		if (caps >> bit & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
+			return -errno;
+	return 0;
+}
+
+int proc_become(const struct who *who)
+{
+	gid_t gid = who->gid ? who->gid : who->uid;
+
+	if (!who->uid)
+		return 0;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(who->uid, who->uid, who->uid) < 0)
+		return -errno;
+	return take_caps(who->caps);
+}
+
+static void child_exec(char *const argv[], char *const envs[], const struct who *who, const char *cgroup, int out, int err)
 {
 	sigset_t none;
 
@@ -44,9 +73,9 @@ static void child_exec(char *const argv[], char *const envs[], uid_t uid, const 
 	signal(SIGPIPE, SIG_DFL);
 	if (cgroup)
 		env_join(cgroup);
-	if (uid && (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+	if (proc_become(who) < 0)
 		_exit(126);
-	/* after setresuid, which clears it */
+	/* after the change of user, which clears it */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (out >= 0)
 		dup2(out, STDOUT_FILENO);
@@ -61,6 +90,14 @@ static void child_exec(char *const argv[], char *const envs[], uid_t uid, const 
 
 int proc_spawn(char *const argv[], char *const envs[], uid_t uid, const char *cgroup, int out, int err, pid_t *ret)
 {
+	struct who who = { .uid = uid };
+
+	return proc_spawn_as(argv, envs, &who, cgroup, out, err, ret);
+}
+
+int proc_spawn_as(char *const argv[], char *const envs[], const struct who *who, const char *cgroup, int out, int err,
+		  pid_t *ret)
+{
 	pid_t pid;
 
 	fflush(NULL);
@@ -68,7 +105,7 @@ int proc_spawn(char *const argv[], char *const envs[], uid_t uid, const char *cg
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		child_exec(argv, envs, uid, cgroup, out, err);
+		child_exec(argv, envs, who, cgroup, out, err);
 	*ret = pid;
 	return 0;
 }

@@ -78,6 +78,7 @@ static void check_defaults(const struct config *c)
 	assert_string_equal(c->run_dir, "/run/fastlo");
 	assert_null(c->cgroup);
 	assert_int_equal(c->max_pairs, 65536);
+	assert_int_equal(c->max_pairs_per_uid, 16384);
 	assert_true(c->socket_opt_in);
 	assert_int_equal(c->observe_reads, 16);
 	assert_int_equal(c->drain_timeout, 10);
@@ -120,6 +121,7 @@ static void every_key_is_taken(void **state)
 			      "run_dir=/run/other\n"
 			      "  cgroup = /sys/fs/cgroup/a ; comment\n"
 			      "max_pairs = 1048576\n"
+			      "max_pairs_per_uid = 5\n"
 			      "socket_opt_in = no\n"
 			      "observe_reads: 1\n"
 			      "drain_timeout = 0\n"
@@ -137,6 +139,7 @@ static void every_key_is_taken(void **state)
 	assert_string_equal(c.run_dir, "/run/other");
 	assert_string_equal(c.cgroup, "/sys/fs/cgroup/a");
 	assert_int_equal(c.max_pairs, 1048576);
+	assert_int_equal(c.max_pairs_per_uid, 5);
 	assert_false(c.socket_opt_in);
 	assert_int_equal(c.observe_reads, 1);
 	assert_int_equal(c.drain_timeout, 0);
@@ -160,6 +163,7 @@ static void crlf_is_a_line_end(void **state)
 	(void)state;
 	assert_int_equal(load("[fastlo]\r\nmax_pairs = 7\r\n[policy a]\r\ncgroup = /x\r\n", &c), 0);
 	assert_int_equal(c.max_pairs, 7);
+	assert_int_equal(c.max_pairs_per_uid, 2); /* a quarter, never 0 */
 	assert_string_equal(c.policies[0].cgroup, "/x");
 	config_free(&c);
 }

@@ -86,7 +86,29 @@ static int stub_resume(void *arg, char *err, size_t errlen)
 	return -EBUSY;
 }
 
-static const struct control_ops ops = { stub_status, stub_list, stub_add, stub_remove, stub_drain, stub_resume };
+/* a descriptor that yields "records" */
+static int stub_records(void *arg)
+{
+	int fds[2];
+
+	(void)arg;
+	if (pipe(fds) < 0)
+		return -errno;
+	if (write(fds[1], "records", 7) != 7)
+		return -EIO;
+	close(fds[1]);
+	return fds[0];
+}
+
+static int stub_counters(void *arg, struct json_object *reply)
+{
+	(void)arg;
+	json_object_object_add(reply, "totals", json_object_new_int(7));
+	return 0;
+}
+
+static const struct control_ops ops = { stub_status, stub_list,   stub_add,     stub_remove,
+					stub_drain,  stub_resume, stub_records, stub_counters };
 
 static void serve(int ready)
 {
@@ -172,6 +194,26 @@ static void a_policy_goes_round(void **state)
 	replies(call("{\"verb\":\"policy_list\"}"), "{\"ok\":true,\"policies\":[\"a:80:run\"]}");
 }
 
+static void records_come_as_a_descriptor(void **state)
+{
+	struct json_object *request = json_tokener_parse("{\"verb\":\"records\"}"), *reply = NULL;
+	char text[16] = "";
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(control_call_fd(run_dir, request, &reply, &fd), 0);
+	replies(reply, "{\"ok\":true}");
+	assert_int_equal(read(fd, text, sizeof(text)), 7);
+	assert_string_equal(text, "records");
+	assert_int_equal(read(fd, text, sizeof(text)), 0); /* the server keeps none of it */
+	close(fd);
+	/* nobody wants it: no descriptor stays behind */
+	assert_int_equal(control_call(run_dir, request, &reply), 0);
+	replies(reply, "{\"ok\":true}");
+	json_object_put(request);
+	replies(call("{\"verb\":\"counters\"}"), "{\"ok\":true,\"totals\":7}");
+}
+
 static void refusals_carry_a_sentence_and_a_code(void **state)
 {
 	(void)state;
@@ -195,9 +237,11 @@ static void malformed_requests_are_answered(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		struct json_object *reply = control_answer(&ops, NULL, texts[i], true);
+		int fd;
+		struct json_object *reply = control_answer(&ops, NULL, texts[i], true, &fd);
 
 		assert_non_null(reply);
+		assert_int_equal(fd, -1);
 		assert_false(json_object_get_boolean(json_object_object_get(reply, "ok")));
 		assert_true(strlen(json_object_get_string(json_object_object_get(reply, "error"))) > 0);
 		json_object_put(reply);
@@ -207,18 +251,20 @@ static void malformed_requests_are_answered(void **state)
 static void changes_need_privilege_questions_do_not(void **state)
 {
 	static const char *const changes[] = { "policy_add", "policy_remove", "drain", "resume" };
+	static const char *const words[] = { "policy add", "policy remove", "drain", "resume" };
 	char text[64], expected[128];
 	struct json_object *reply;
 	size_t i;
+	int fd;
 
 	(void)state;
 	for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		snprintf(text, sizeof(text), "{\"verb\":\"%s\"}", changes[i]);
 		snprintf(expected, sizeof(expected),
-			 "{\"ok\":false,\"error\":\"%s: Operation not permitted (needs root)\",\"code\":2}", changes[i]);
-		replies(control_answer(&ops, NULL, text, false), expected);
+			 "{\"ok\":false,\"error\":\"%s: permission denied: needs root\",\"code\":2}", words[i]);
+		replies(control_answer(&ops, NULL, text, false, &fd), expected);
 	}
-	reply = control_answer(&ops, NULL, "{\"verb\":\"status\"}", false);
+	reply = control_answer(&ops, NULL, "{\"verb\":\"status\"}", false, &fd);
 	assert_true(json_object_get_boolean(json_object_object_get(reply, "ok")));
 	json_object_put(reply);
 }
@@ -314,7 +360,8 @@ static void a_second_server_is_refused_and_the_first_is_named(void **state)
 	status_goes_round(NULL);
 }
 
-static void the_socket_is_for_all_and_the_directory_is_not(void **state)
+/* Whose group it is: tests/integration/test_privileges.c. */
+static void the_socket_is_not_for_others(void **state)
 {
 	char path[128];
 	struct stat st;
@@ -324,7 +371,7 @@ static void the_socket_is_for_all_and_the_directory_is_not(void **state)
 	assert_int_equal(st.st_mode & 07777, 0755);
 	snprintf(path, sizeof(path), "%s/control", run_dir);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0666);
+	assert_int_equal(st.st_mode & 07777, 0660);
 }
 
 static void without_a_daemon_the_call_says_so(void **state)
@@ -368,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(status_goes_round),
 		cmocka_unit_test(a_policy_goes_round),
+		cmocka_unit_test(records_come_as_a_descriptor),
 		cmocka_unit_test(refusals_carry_a_sentence_and_a_code),
 		cmocka_unit_test(malformed_requests_are_answered),
 		cmocka_unit_test(changes_need_privilege_questions_do_not),
@@ -376,7 +424,7 @@ int main(void)
 		cmocka_unit_test(a_request_without_a_newline_ends_with_the_stream),
 		cmocka_unit_test(a_request_without_end_is_dropped),
 		cmocka_unit_test(a_second_server_is_refused_and_the_first_is_named),
-		cmocka_unit_test(the_socket_is_for_all_and_the_directory_is_not),
+		cmocka_unit_test(the_socket_is_not_for_others),
 		cmocka_unit_test(without_a_daemon_the_call_says_so),
 		cmocka_unit_test(a_stale_socket_is_replaced_and_removed),
 	};

@@ -3,11 +3,12 @@
 # Other kernels: boots Debian's in qemu (emulated: no KVM, no root, no network) and runs fastlod and the
 # tests in them.
 #
-#   tests/vm/run.sh fetch [KERNEL...]   downloads and unpacks the newest package of each, by apt-get
+#   tests/vm/run.sh fetch [KERNEL...]   downloads and unpacks the newest package of each, by apt-get, and a Debian root
 #   tests/vm/run.sh [KERNEL...]         boots each; KERNEL is 6.1 or 6.12 (default: both)
 #
 # Suites: splice_check with each observer (splice/auto, splice/tracepoint, splice/none), then the unit and
-# integration programs that `make tests` has built. The last line is `N passed, N failed, N skipped`; a
+# integration programs that `make tests` has built; in a boot of its own "systemd", the Debian package's life (systemd.sh).
+# The last line is `N passed, N failed, N skipped`; a
 # kernel that can't be run (no qemu, no image) counts as one skip. The console of each boot stays in
 # $VM_DIR/KERNEL.log. A warning of the test machine's own kernel, or its death, is a failure.
 #
@@ -20,7 +21,8 @@
 #   ONLY=             a suite's name (or a pattern), as 'splice/*'
 #   STRICT=1          a skip is a failure
 #
-# Needs: qemu-system-x86 cpio busybox-static xz-utils, and a static libc for splice_check.
+# Needs: qemu-system-x86 cpio busybox-static xz-utils, and a static libc for splice_check; for "systemd" root,
+# mmdebstrap, dpkg-dev and debhelper.
 set -u
 
 O=${O:-build}
@@ -40,6 +42,8 @@ MODULES="veth tls libcrc32c crc32c_generic nfnetlink nf_defrag_ipv4 nf_defrag_ip
 TOOLS="dash nft iptables-nft iptables-legacy tc ip tcpdump"
 here=$(dirname "$0")
 root=$here/../..
+# shellcheck source=tests/vm/systemd.sh
+. "$here/systemd.sh"
 passed=0
 failed=0
 skipped=0
@@ -158,12 +162,11 @@ digest() {
 	END { if (!done) print name ? name : "boot", 0, 1, 0, "died" }'
 }
 
-boot() { # KERNEL
-	log=$VM_DIR/$1.log
-	build_image "$1"
-	nice -n 10 timeout --foreground -k 10 "$VM_TIMEOUT" "$QEMU" -accel tcg,thread=single -smp 2 -m "$VM_MEM" -cpu max \
-		-nographic -no-reboot -nodefaults -serial stdio -kernel "$VM_DIR/$1/vmlinuz" -initrd "$work/$1.gz" \
-		-append "console=ttyS0 panic=-1 quiet loglevel=4 $VM_APPEND" </dev/null >"$log" 2>&1
+run_machine() { # KERNEL LOG INITRD MEMORY [PARAMETERS]
+	log=$2
+	nice -n 10 timeout --foreground -k 10 "$VM_TIMEOUT" "$QEMU" -accel tcg,thread=single -smp 2 -m "$4" -cpu max \
+		-nographic -no-reboot -nodefaults -serial stdio -kernel "$VM_DIR/$1/vmlinuz" -initrd "$3" \
+		-append "console=ttyS0 panic=-1 quiet loglevel=4 ${5:-} $VM_APPEND" </dev/null >"$log" 2>&1
 	release=$(console | sed -n 's/-cloud-amd64//; s/ *$//; s/^@@ kernel //p')
 	digest >"$work/digest"
 	while read -r name p f s rc; do
@@ -182,6 +185,13 @@ boot() { # KERNEL
 	console | grep -aE '^(not ok|skipped -|\[  FAILED  \] [^0-9]|@@ splat)' | sort -u | sed "s/^/$1: /"
 }
 
+boot() { # KERNEL
+	build_image "$1"
+	[ ! -s "$fl/suites" ] || run_machine "$1" "$VM_DIR/$1.log" "$work/$1.gz" "$VM_MEM"
+	# shellcheck disable=SC2254
+	case systemd in $ONLY) boot_systemd "$1" ;; esac
+}
+
 [ "${1:-}" = fetch ] && fetching=1 && shift || fetching=
 [ $# -gt 0 ] || set -- 6.1 6.12
 for kernel; do
@@ -197,6 +207,7 @@ if [ -n "$fetching" ]; then
 	for kernel; do
 		fetch "$kernel" || exit 1
 	done
+	fetch_root || exit 1
 	exit 0
 fi
 

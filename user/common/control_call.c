@@ -87,8 +87,25 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* recv(), and a descriptor if one came along */
+static ssize_t receive(int fd, char *text, size_t size, int *ret_fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} rights;
+	struct iovec to = { text, size };
+	struct msghdr msg = { .msg_iov = &to, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof(rights) };
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	return n;
+}
+
 /* Up to the newline or the end of the stream; text is NUL-terminated. */
-static int read_line(int fd, char **ret_text)
+static int read_line(int fd, char **ret_text, int *ret_fd)
 {
 	int64_t deadline = now_ms() + CONTROL_TIMEOUT_S * 1000;
 	size_t len = 0, size = 4096;
@@ -104,7 +121,7 @@ static int read_line(int fd, char **ret_text)
 			r = -ETIMEDOUT;
 			break;
 		}
-		n = recv(fd, text + len, size - len - 1, MSG_DONTWAIT);
+		n = receive(fd, text + len, size - len - 1, ret_fd);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -131,29 +148,41 @@ static int read_line(int fd, char **ret_text)
 	return 0;
 }
 
-int control_call(const char *run_dir, struct json_object *req, struct json_object **ret_reply)
+int control_call_fd(const char *run_dir, struct json_object *req, struct json_object **ret_reply, int *ret_fd)
 {
 	struct json_object *reply;
+	int fd, r, came = -1;
 	char *text = NULL;
-	int fd, r;
 
 	fd = dial(run_dir);
 	if (fd < 0)
 		return fd;
 	r = send_request(fd, req);
 	if (!r)
-		r = read_line(fd, &text);
+		r = read_line(fd, &text, &came);
 	close(fd);
-	if (r < 0)
-		return r;
-	reply = json_tokener_parse(text);
+	reply = r < 0 ? NULL : json_tokener_parse(text);
 	free(text);
-	if (!json_object_is_type(reply, json_type_object)) {
+	if (r == 0 && !json_object_is_type(reply, json_type_object))
+		r = -EPROTO;
+	if (r < 0) {
 		json_object_put(reply);
-		return -EPROTO;
+		if (came >= 0)
+			close(came);
+		return r;
 	}
 	*ret_reply = reply;
+	*ret_fd = came;
 	return 0;
+}
+
+int control_call(const char *run_dir, struct json_object *req, struct json_object **ret_reply)
+{
+	int fd = -1, r = control_call_fd(run_dir, req, ret_reply, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 int control_owner(const char *run_dir, pid_t *ret_pid)

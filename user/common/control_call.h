@@ -2,7 +2,7 @@
 /*
  * The client of fastlod's control socket, RUN_DIR/control: one JSON object and a newline each way,
  * then both sides close. Requests have a "verb"; replies have "ok", and when that is false "error"
- * (a sentence) and "code" (fastloctl's exit status).
+ * (a sentence) and "code" (fastloctl's exit status). A reply to "records" comes with a descriptor (SCM_RIGHTS).
  */
 #ifndef FASTLO_CONTROL_CALL_H
 #define FASTLO_CONTROL_CALL_H
@@ -18,6 +18,9 @@ struct json_object;
 
 /* -ENOENT or -ECONNREFUSED: fastlod is not there. -ETIMEDOUT: it is, but says nothing. */
 int control_call(const char *run_dir, struct json_object *req, struct json_object **ret_reply);
+
+/* *ret_fd: the descriptor that came with the reply, or -1. */
+int control_call_fd(const char *run_dir, struct json_object *req, struct json_object **ret_reply, int *ret_fd);
 
 /* The pid of whoever listens there now; errors as control_call. */
 int control_owner(const char *run_dir, pid_t *ret_pid);

@@ -11,6 +11,7 @@
 #define PATHS_RUN_DIR "/run/fastlo"
 #define PATHS_CONFIG "/etc/fastlo/fastlo.conf"
 #define PATHS_CONTROL "control" /* in the run directory */
+#define PATHS_GROUP "fastlo"	 /* whose members may ask there */
 
 static inline const char *paths_run_dir(void)
 {

@@ -51,11 +51,9 @@ int ctl_ask(const char *verb, struct json_object **ret_reply);
 /* "" when absent */
 const char *ctl_string(struct json_object *json, const char *key);
 
-/* All pairs, as the pinned iterator reports them; the caller frees the array. */
-int ctl_records(const char *pin_dir, struct fl_record **ret_records, size_t *ret_n);
-/* The sum over all CPUs of a pinned per-CPU array of n __u64. */
-int ctl_counters(const char *pin_dir, const char *map, uint64_t *ret_values, uint32_t n);
-/* ctl_ask("status"), then ctl_records() of its pin directory. */
+/* All pairs; the caller frees the array. */
 int ctl_pairs(struct fl_record **ret_records, size_t *ret_n);
+/* Summed over all CPUs. */
+int ctl_counters(uint64_t ret_totals[FL_T_MAX], uint64_t ret_reasons[FL_R_MAX]);
 
 #endif

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where verbs get what they show: the daemon for what it knows, its pins for everything about pairs.
- * A pinned iterator is read like a file: every open runs the program over all slots once.
+ * Where verbs get what they show: from the daemon, since its pins are its own. Of pairs it only hands over an
+ * iterator, which is read like a file; the program runs over the slots in the reader's time.
  */
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +21,9 @@ static int call_failed(int r)
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return ctl_fail(CTL_ABSENT, "cannot reach fastlod at '%s/%s': %s (is it running?)", dir,
 				PATHS_CONTROL, strerror(-r));
+	if (r == -EACCES || r == -EPERM)
+		return ctl_fail(CTL_REFUSED, "cannot reach fastlod at '%s/%s': %s (needs root or group '%s')", dir,
+				PATHS_CONTROL, strerror(-r), PATHS_GROUP);
 	if (r == -ETIMEDOUT)
 		return ctl_fail(CTL_REFUSED, "cannot reach fastlod at '%s/%s': no answer in %d s", dir,
 				PATHS_CONTROL, CONTROL_TIMEOUT_S);
@@ -40,12 +39,13 @@ const char *ctl_string(struct json_object *json, const char *key)
 	return json_object_get_string(value);
 }
 
-int ctl_call(struct json_object *request, struct json_object **ret_reply)
+/* request is released */
+static int call(struct json_object *request, struct json_object **ret_reply, int *ret_fd)
 {
 	struct json_object *reply, *value;
 	int r, code = CTL_REFUSED;
 
-	r = control_call(paths_run_dir(), request, &reply);
+	r = control_call_fd(paths_run_dir(), request, &reply, ret_fd);
 	json_object_put(request);
 	if (r < 0)
 		return call_failed(r);
@@ -61,23 +61,26 @@ int ctl_call(struct json_object *request, struct json_object **ret_reply)
 	return code;
 }
 
-int ctl_ask(const char *verb, struct json_object **ret_reply)
+int ctl_call(struct json_object *request, struct json_object **ret_reply)
+{
+	int fd = -1, code = call(request, ret_reply, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	return code;
+}
+
+static struct json_object *verb_request(const char *verb)
 {
 	struct json_object *request = json_object_new_object();
 
 	json_object_object_add(request, "verb", json_object_new_string(verb));
-	return ctl_call(request, ret_reply);
+	return request;
 }
 
-static int pin_failed(const char *path, int r)
+int ctl_ask(const char *verb, struct json_object **ret_reply)
 {
-	const char *hint = "";
-
-	if (r == -EACCES || r == -EPERM)
-		hint = " (needs root)";
-	else if (r == -EPROTO)
-		hint = " (fastlod is of another version)";
-	return ctl_fail(CTL_REFUSED, "cannot read '%s': %s%s", path, strerror(-r), hint);
+	return ctl_call(verb_request(verb), ret_reply);
 }
 
 /* Whole records in *ret_data, or a negative errno. */
@@ -117,69 +120,50 @@ static int read_all(int fd, char **ret_data, size_t *ret_len)
 	return -ENOMEM;
 }
 
-int ctl_records(const char *pin_dir, struct fl_record **ret_records, size_t *ret_n)
+int ctl_pairs(struct fl_record **ret_records, size_t *ret_n)
 {
-	char path[PATH_MAX], *data = NULL;
+	struct json_object *reply;
+	char *data = NULL;
 	size_t len = 0;
-	int fd, r;
+	int fd = -1, r, code = call(verb_request("records"), &reply, &fd);
 
-	snprintf(path, sizeof(path), "%s/list", pin_dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return pin_failed(path, -errno);
-	r = read_all(fd, &data, &len);
-	close(fd);
-	if (r < 0)
-		return pin_failed(path, r);
-	if (len % sizeof(struct fl_record) != 0) {
+	if (code)
+		return code;
+	json_object_put(reply);
+	r = fd < 0 ? -EPROTO : read_all(fd, &data, &len);
+	if (fd >= 0)
+		close(fd);
+	if (r == 0 && len % sizeof(struct fl_record) != 0) {
 		free(data);
-		return pin_failed(path, -EPROTO);
+		r = -EPROTO;
 	}
+	if (r < 0)
+		return ctl_fail(CTL_REFUSED, "cannot read the pairs: %s%s", strerror(-r),
+				r == -EPROTO ? " (fastlod is of another version)" : "");
 	*ret_records = (struct fl_record *)data;
 	*ret_n = len / sizeof(struct fl_record);
 	return CTL_OK;
 }
 
-int ctl_counters(const char *pin_dir, const char *map, uint64_t *ret_values, uint32_t n)
+/* A daemon of another version may count fewer things (those are 0) or more. */
+static void take_numbers(struct json_object *reply, const char *key, uint64_t *ret_values, size_t n)
 {
-	int cpus = libbpf_num_possible_cpus(), fd, cpu, r = 0;
-	char path[PATH_MAX];
-	uint64_t *per_cpu;
-	uint32_t key;
+	struct json_object *list = json_object_object_get(reply, key);
 
-	snprintf(path, sizeof(path), "%s/%s", pin_dir, map);
-	if (cpus < 0)
-		return pin_failed(path, cpus);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return pin_failed(path, -errno);
-	per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
-	if (!per_cpu)
-		r = -ENOMEM;
 	memset(ret_values, 0, n * sizeof(*ret_values));
-	for (key = 0; key < n && !r; key++) {
-		/* a daemon of another version may count fewer things: those are 0 */
-		if (bpf_map_lookup_elem(fd, &key, per_cpu) < 0 && errno != ENOENT)
-			r = -errno;
-		for (cpu = 0; cpu < cpus && !r; cpu++)
-			ret_values[key] += per_cpu[cpu];
-		if (!r)
-			memset(per_cpu, 0, (size_t)cpus * sizeof(*per_cpu));
-	}
-	free(per_cpu);
-	close(fd);
-	return r < 0 ? pin_failed(path, r) : CTL_OK;
+	for (size_t i = 0; i < n && json_object_is_type(list, json_type_array); i++)
+		ret_values[i] = json_object_get_uint64(json_object_array_get_idx(list, i));
 }
 
-int ctl_pairs(struct fl_record **ret_records, size_t *ret_n)
+int ctl_counters(uint64_t ret_totals[FL_T_MAX], uint64_t ret_reasons[FL_R_MAX])
 {
-	struct json_object *status;
-	int code;
+	struct json_object *reply;
+	int code = ctl_ask("counters", &reply);
 
-	code = ctl_ask("status", &status);
 	if (code)
 		return code;
-	code = ctl_records(ctl_string(status, "pin_dir"), ret_records, ret_n);
-	json_object_put(status);
-	return code;
+	take_numbers(reply, "totals", ret_totals, FL_T_MAX);
+	take_numbers(reply, "reasons", ret_reasons, FL_R_MAX);
+	json_object_put(reply);
+	return CTL_OK;
 }

@@ -42,23 +42,15 @@ int verb_stats(int argc, char **argv)
 {
 	uint64_t totals[FL_T_MAX], reasons[FL_R_MAX];
 	struct fl_record *records = NULL;
-	struct json_object *status, *json;
-	const char *pin_dir;
+	struct json_object *json;
 	size_t n;
 	int code;
 
 	code = ctl_no_arguments(argc, argv);
 	if (!code)
-		code = ctl_ask("status", &status);
-	if (code)
-		return code;
-	pin_dir = ctl_string(status, "pin_dir");
-	code = ctl_records(pin_dir, &records, &n);
+		code = ctl_pairs(&records, &n);
 	if (!code)
-		code = ctl_counters(pin_dir, "fl_totals", totals, FL_T_MAX);
-	if (!code)
-		code = ctl_counters(pin_dir, "fl_reasons", reasons, FL_R_MAX);
-	json_object_put(status);
+		code = ctl_counters(totals, reasons);
 	if (code) {
 		free(records);
 		return code;

@@ -1,41 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * fastloctl status, and bare fastloctl: is it running, in which mode, and how much is spliced. Works
- * for everybody; what needs the pins is left out where they may not be read.
+ * fastloctl status, and bare fastloctl: is it running, in which mode, and how much is spliced.
  */
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ctl.h"
 #include "pairs.h"
 
-static bool pins_readable(const char *pin_dir)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/list", pin_dir);
-	return access(path, R_OK) == 0;
-}
-
 static int add_traffic(struct json_object *status)
 {
 	static const char *const keys[] = { "pairs", "endpoints", "spliced_bytes", "tcp_bytes" };
-	uint64_t totals[FL_T_MAX], reasons[FL_R_MAX] = { 0 };
-	const char *pin_dir = ctl_string(status, "pin_dir");
+	uint64_t totals[FL_T_MAX], reasons[FL_R_MAX];
 	struct json_object *stats, *value;
 	struct fl_record *records;
 	double spliced, all;
 	size_t n, i;
 	int code;
 
-	code = ctl_records(pin_dir, &records, &n);
+	code = ctl_pairs(&records, &n);
 	if (code)
 		return code;
-	code = ctl_counters(pin_dir, "fl_totals", totals, FL_T_MAX);
+	code = ctl_counters(totals, reasons);
 	if (!code) {
 		stats = pairs_stats_to_json(records, n, totals, reasons);
 		for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -88,8 +76,7 @@ int verb_status(int argc, char **argv)
 	if (code)
 		return code;
 	json_object_object_add(status, "running", json_object_new_boolean(true));
-	if (pins_readable(ctl_string(status, "pin_dir")))
-		code = add_traffic(status);
+	code = add_traffic(status);
 	if (code) {
 		json_object_put(status);
 		return code;

@@ -308,6 +308,8 @@ int config_load(const char *path, struct config *ret_config, char *err, size_t e
 		if (l.pending)
 			malformed(&l);
 		close_section(&l);
+		if (!l.fastlo_lines[config_key_find("max_pairs_per_uid")])
+			config.max_pairs_per_uid = (config.max_pairs + 3) / 4;
 	}
 	fclose(l.file);
 	free(l.line);

@@ -24,6 +24,7 @@ struct config {
 	char *run_dir;
 	char *cgroup; /* where the programs are attached; NULL: the cgroup2 mount */
 	uint32_t max_pairs;
+	uint32_t max_pairs_per_uid; /* 0: no limit */
 	bool socket_opt_in;
 	uint32_t observe_reads;
 	uint32_t drain_timeout; /* seconds */

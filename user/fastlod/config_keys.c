@@ -24,6 +24,7 @@ static const struct row {
 	{ "run_dir", PATH, offsetof(struct config, run_dir), 0, 0 },
 	{ "cgroup", PATH, offsetof(struct config, cgroup), 0, 0 },
 	{ "max_pairs", NUMBER, offsetof(struct config, max_pairs), 1, FL_MAX_PAIRS_LIMIT },
+	{ "max_pairs_per_uid", NUMBER, offsetof(struct config, max_pairs_per_uid), 0, FL_MAX_PAIRS_LIMIT },
 	{ "socket_opt_in", SWITCH, offsetof(struct config, socket_opt_in), 0, 0 },
 	{ "observe_reads", NUMBER, offsetof(struct config, observe_reads), 1, 1000000 },
 	{ "drain_timeout", NUMBER, offsetof(struct config, drain_timeout), 0, 3600 },

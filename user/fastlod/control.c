@@ -5,6 +5,7 @@
  * newline (or at the end of its stream); what follows is not read.
  */
 #include <errno.h>
+#include <grp.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "control_call.h"
 #include "control_verbs.h"
 #include "log.h"
+#include "paths.h"
 
 struct client {
 	struct control *control;
@@ -29,6 +31,7 @@ struct client {
 	size_t in_len, in_size;
 	char *out;
 	size_t out_len, out_done;
+	int out_fd; /* goes with the first byte; -1: none */
 	struct client *prev, *next;
 };
 
@@ -50,6 +53,8 @@ static void client_free(struct client *c)
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->timer);
 	close(c->fd);
+	if (c->out_fd >= 0)
+		close(c->out_fd);
 	free(c->in);
 	free(c->out);
 	free(c);
@@ -70,7 +75,7 @@ static int client_answer(struct client *c)
 	size_t len;
 
 	c->in[strcspn(c->in, "\n")] = '\0';
-	reply = control_answer(c->control->ops, c->control->arg, c->in, c->may_change);
+	reply = control_answer(c->control->ops, c->control->arg, c->in, c->may_change, &c->out_fd);
 	if (!reply)
 		return -ENOMEM;
 	text = json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN);
@@ -112,10 +117,25 @@ static int client_read(struct client *c)
 /* as client_read */
 static int client_write(struct client *c)
 {
-	ssize_t n = send(c->fd, c->out + c->out_done, c->out_len - c->out_done, MSG_NOSIGNAL);
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} rights = { .head = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec text = { c->out + c->out_done, c->out_len - c->out_done };
+	struct msghdr msg = { .msg_iov = &text, .msg_iovlen = 1 };
+	ssize_t n;
 
+	if (c->out_fd >= 0) {
+		memcpy(CMSG_DATA(&rights.head), &c->out_fd, sizeof(int));
+		msg.msg_control = &rights;
+		msg.msg_controllen = sizeof(rights);
+	}
+	n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+	if (c->out_fd >= 0)
+		close(c->out_fd);
+	c->out_fd = -1;
 	c->out_done += (size_t)n;
 	return c->out_done < c->out_len;
 }
@@ -155,6 +175,7 @@ static int client_new(struct control *control, int fd, bool may_change)
 	}
 	c->control = control;
 	c->fd = fd;
+	c->out_fd = -1;
 	c->may_change = may_change;
 	DL_APPEND(control->clients, c);
 	control->count++;
@@ -216,11 +237,21 @@ static int clear_the_way(const char *run_dir, const struct sockaddr_un *addr)
 	return unlink(addr->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* Where the group is not known, root and the daemon's own user are left. */
+static int give_to_group(const char *path)
+{
+	struct group *group = getgrnam(PATHS_GROUP);
+
+	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+		log_warn("cannot give '%s' to group '%s': %s, ignoring", path, PATHS_GROUP, strerror(errno));
+	return chmod(path, 0660);
+}
+
 static int open_socket(struct control *c)
 {
 	if (bind(c->fd, (struct sockaddr *)&c->addr, sizeof(c->addr)) < 0)
 		return -errno;
-	if (chmod(c->addr.sun_path, 0666) < 0 || listen(c->fd, CONTROL_CLIENTS_MAX) < 0) {
+	if (give_to_group(c->addr.sun_path) < 0 || listen(c->fd, CONTROL_CLIENTS_MAX) < 0) {
 		int r = -errno;
 
 		unlink(c->addr.sun_path);

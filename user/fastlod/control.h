@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The server of RUN_DIR/control (protocol: control_call.h), on the daemon's event loop. Anybody may
- * ask; only root and the daemon's own user may change anything. A client that is slow, silent or
- * hostile costs one of CONTROL_CLIENTS_MAX places for CONTROL_TIMEOUT_S, nothing else.
+ * The server of RUN_DIR/control (protocol: control_call.h), on the daemon's event loop. Root, the daemon's
+ * own user and members of group PATHS_GROUP may ask: the socket's mode says so. Only the first two may
+ * change anything, by the credentials of the connection. A client that is slow, silent or hostile costs one of CONTROL_CLIENTS_MAX places for CONTROL_TIMEOUT_S, nothing else.
  */
 #ifndef FASTLO_CONTROL_H
 #define FASTLO_CONTROL_H
@@ -21,7 +21,8 @@ struct control;
 /*
  * Called from the event loop. Objects returned become the server's. status returns an object, whose
  * members go into the reply (version, pid, mode, observer, cgroup, pin_dir, max_pairs, ...);
- * policy_list an array. The others return 0, or a negative errno and a sentence in err.
+ * policy_list an array. records returns a descriptor, which goes to the client, counters fills the reply; the others
+ * return 0, or a negative errno and a sentence in err.
  */
 struct control_ops {
 	struct json_object *(*status)(void *arg);
@@ -30,6 +31,8 @@ struct control_ops {
 	int (*policy_remove)(void *arg, const char *name, char *err, size_t errlen);
 	int (*drain)(void *arg, char *err, size_t errlen);
 	int (*resume)(void *arg, char *err, size_t errlen);
+	int (*records)(void *arg);
+	int (*counters)(void *arg, struct json_object *reply);
 };
 
 /*

@@ -19,6 +19,7 @@ struct call {
 	const struct control_ops *ops;
 	void *arg;
 	struct json_object *request;
+	int fd; /* to go with the reply; -1: none */
 };
 
 __attribute__((format(printf, 1, 2))) static struct json_object *refuse(const char *fmt, ...)
@@ -52,7 +53,7 @@ static struct json_object *done(int r, const char *err)
 	return agree();
 }
 
-static struct json_object *verb_status(const struct call *c)
+static struct json_object *verb_status(struct call *c)
 {
 	struct json_object *status = c->ops->status(c->arg);
 
@@ -62,7 +63,28 @@ static struct json_object *verb_status(const struct call *c)
 	return status;
 }
 
-static struct json_object *verb_policy_list(const struct call *c)
+static struct json_object *verb_records(struct call *c)
+{
+	int fd = c->ops->records(c->arg);
+
+	if (fd < 0)
+		return refuse("cannot list the pairs: %s", strerror(-fd));
+	c->fd = fd;
+	return agree();
+}
+
+static struct json_object *verb_counters(struct call *c)
+{
+	struct json_object *reply = agree();
+	int r = c->ops->counters(c->arg, reply);
+
+	if (r == 0)
+		return reply;
+	json_object_put(reply);
+	return refuse("cannot read the counters: %s", strerror(-r));
+}
+
+static struct json_object *verb_policy_list(struct call *c)
 {
 	struct json_object *list = c->ops->policy_list(c->arg), *reply;
 
@@ -73,7 +95,7 @@ static struct json_object *verb_policy_list(const struct call *c)
 	return reply;
 }
 
-static struct json_object *verb_policy_add(const struct call *c)
+static struct json_object *verb_policy_add(struct call *c)
 {
 	char err[POLICY_ERROR_MAX] = "";
 	struct json_object *json, *reply;
@@ -91,7 +113,7 @@ static struct json_object *verb_policy_add(const struct call *c)
 	return reply;
 }
 
-static struct json_object *verb_policy_remove(const struct call *c)
+static struct json_object *verb_policy_remove(struct call *c)
 {
 	char err[POLICY_ERROR_MAX] = "";
 	struct json_object *name;
@@ -105,7 +127,7 @@ static struct json_object *verb_policy_remove(const struct call *c)
 	return done(r, err);
 }
 
-static struct json_object *verb_drain(const struct call *c)
+static struct json_object *verb_drain(struct call *c)
 {
 	char err[POLICY_ERROR_MAX] = "";
 	int r = c->ops->drain(c->arg, err, sizeof(err));
@@ -113,7 +135,7 @@ static struct json_object *verb_drain(const struct call *c)
 	return done(r, err);
 }
 
-static struct json_object *verb_resume(const struct call *c)
+static struct json_object *verb_resume(struct call *c)
 {
 	char err[POLICY_ERROR_MAX] = "";
 	int r = c->ops->resume(c->arg, err, sizeof(err));
@@ -124,9 +146,11 @@ static struct json_object *verb_resume(const struct call *c)
 static const struct {
 	const char *name;
 	bool changes;
-	struct json_object *(*run)(const struct call *c);
+	struct json_object *(*run)(struct call *c);
 } verbs[] = {
 	{ "status", false, verb_status },
+	{ "records", false, verb_records },
+	{ "counters", false, verb_counters },
 	{ "policy_list", false, verb_policy_list },
 	{ "policy_add", true, verb_policy_add },
 	{ "policy_remove", true, verb_policy_remove },
@@ -134,7 +158,16 @@ static const struct {
 	{ "resume", true, verb_resume },
 };
 
-static struct json_object *answer(const struct call *c, bool may_change)
+/* in fastloctl's words: "policy_add" is "policy add" there */
+static struct json_object *deny(const char *verb)
+{
+	const char *bar = strchr(verb, '_');
+	int first = bar ? (int)(bar - verb) : (int)strlen(verb);
+
+	return refuse("%.*s%s%s: permission denied: needs root", first, verb, bar ? " " : "", bar ? bar + 1 : "");
+}
+
+static struct json_object *answer(struct call *c, bool may_change)
 {
 	struct json_object *json;
 	const char *verb;
@@ -149,16 +182,17 @@ static struct json_object *answer(const struct call *c, bool may_change)
 		if (strcmp(verbs[i].name, verb) != 0)
 			continue;
 		if (verbs[i].changes && !may_change)
-			return refuse("%s: %s (needs root)", verb, strerror(EPERM));
+			return deny(verb);
 		return verbs[i].run(c);
 	}
 	return refuse("'%.80s' is not a verb", verb);
 }
 
-struct json_object *control_answer(const struct control_ops *ops, void *arg, const char *text, bool may_change)
+struct json_object *control_answer(const struct control_ops *ops, void *arg, const char *text, bool may_change,
+				   int *ret_fd)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
-	struct call c = { .ops = ops, .arg = arg };
+	struct call c = { .ops = ops, .arg = arg, .fd = -1 };
 	struct json_object *reply;
 
 	if (!tokener)
@@ -170,5 +204,6 @@ struct json_object *control_answer(const struct control_ops *ops, void *arg, con
 		reply = answer(&c, may_change);
 	json_object_put(c.request);
 	json_tokener_free(tokener);
+	*ret_fd = c.fd;
 	return reply;
 }

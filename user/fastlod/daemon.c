@@ -17,6 +17,7 @@
 
 #include "cgroup.h"
 #include "control.h"
+#include "counters.h"
 #include "daemon.h"
 #include "hooks.h"
 #include "keeper.h"
@@ -113,6 +114,7 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "cgroup_mount", json_object_new_string(d->cgroup_mount));
 	json_object_object_add(o, "pin_dir", json_object_new_string(d->cfg.pin_dir));
 	json_object_object_add(o, "max_pairs", json_object_new_int64(programs_max_pairs(d->programs)));
+	json_object_object_add(o, "max_pairs_per_uid", json_object_new_int64(d->cfg.max_pairs_per_uid));
 	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
 	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
 	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
@@ -122,6 +124,16 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "uptime_ms", json_object_new_int64(
 		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));
 	return o;
+}
+
+static int op_records(void *arg)
+{
+	return programs_list_fd(((struct daemon *)arg)->programs);
+}
+
+static int op_counters(void *arg, struct json_object *reply)
+{
+	return counters_to_json(((struct daemon *)arg)->programs, reply);
 }
 
 static struct json_object *op_policy_list(void *arg)
@@ -215,12 +227,14 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 
 	(void)source;
 	(void)si;
+	/* whatever comes of it: Type=notify-reload waits for both words */
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
 	if (config_load(d->config_path, &next, err, sizeof(err)) < 0) {
 		log_err("%s", err);
 		log_err("reload: nothing was changed");
+		sd_notify(0, "READY=1");
 		return 0;
 	}
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
 	for (size_t i = 0; i < d->cfg.n_policies; i++)
 		policies_remove(d->policies, d->cfg.policies[i].name);
 	for (size_t i = 0; i < next.n_policies; i++)
@@ -229,6 +243,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 	programs_ctl(d->programs)->observe_reads = next.observe_reads;
 	programs_ctl(d->programs)->socket_opt_in = next.socket_opt_in;
 	programs_ctl(d->programs)->yield = next.yields.bits;
+	programs_ctl(d->programs)->max_per_uid = next.max_pairs_per_uid;
 	if (strcmp(next.pin_dir, d->cfg.pin_dir) || strcmp(next.run_dir, d->cfg.run_dir) ||
 	    next.max_pairs != d->cfg.max_pairs)
 		log_warn("pin_dir, run_dir and max_pairs change with a restart only, ignoring");
@@ -299,6 +314,7 @@ static int start_programs(struct daemon *d)
 	ctl->observe_reads = d->cfg.observe_reads;
 	ctl->socket_opt_in = d->cfg.socket_opt_in;
 	ctl->yield = d->cfg.yields.bits;
+	ctl->max_per_uid = d->cfg.max_pairs_per_uid;
 	ctl->half_ns = HALF_NS;
 	ctl->bulk_ns = BULK_NS;
 	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);
@@ -326,7 +342,7 @@ static void test_kernel(struct daemon *d)
 static int start_service(struct daemon *d)
 {
 	static const struct control_ops ops = { op_status, op_policy_list, op_policy_add, op_policy_remove,
-						op_drain,  op_resume };
+						op_drain,  op_resume,	   op_records,	  op_counters };
 	char err[POLICY_ERROR_MAX];
 	int r;
 

@@ -163,7 +163,8 @@ int kernel_bpffs(const char *dir)
 		r = -ENODEV;
 	} else if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
 		r = -errno;
-		log_err("cannot create '%s': %s", dir, strerror(-r));
+		log_err("cannot create '%s': %s%s", dir, strerror(-r),
+			r == -EACCES ? " (try 'systemd-tmpfiles --create fastlo.conf')" : "");
 	}
 	free(parent);
 	return r;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -131,7 +132,8 @@ static int reuse_map(struct bpf_map *map, const char *path)
 		close(fd);
 	if (r == 0)
 		return 0;
-	log_err("cannot use the map pinned as '%s': %s", path, strerror(-r));
+	log_err("cannot open the pin '%s': %s%s", path, strerror(-r),
+		r == -EACCES || r == -EPERM ? " (start fastlod as the user that made it)" : "");
 	return -EEXIST;
 }
 
@@ -153,10 +155,15 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 		if (!is_pinned_map(map))
 			continue;
 		path_of(p, bpf_map__name(map), path, sizeof(path));
-		if (access(path, F_OK) == 0)
+		if (access(path, F_OK) == 0) {
 			found++;
-		else
+		} else if (errno != ENOENT) {
+			r = errno;
+			log_err("cannot open the pin '%s': %s (start fastlod as the user that made it)", path, strerror(r));
+			return -EEXIST;
+		} else {
 			missing++;
+		}
 	}
 	if (found && missing) {
 		if (clear_leftovers(p)) {
@@ -201,7 +208,8 @@ static int prog_tag(int fd, struct bpf_prog_info *info)
 	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
 }
 
-static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog)
+/* pinned: where link's program is pinned; to ask for it by its number takes CAP_SYS_ADMIN. */
+static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog, const char *pinned)
 {
 	struct bpf_link_info info = { 0 };
 	struct bpf_prog_info old, new;
@@ -211,10 +219,10 @@ static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog)
 
 	if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) < 0)
 		return false;
-	fd = bpf_prog_get_fd_by_id(info.prog_id);
+	fd = bpf_obj_get(pinned);
 	if (fd < 0)
 		return false;
-	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 &&
+	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 && old.id == info.prog_id &&
 	       memcmp(old.tag, new.tag, sizeof(old.tag)) == 0;
 	close(fd);
 	return same;
@@ -265,35 +273,34 @@ int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *pro
 
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog)
 {
+	char path[4096], prog_name[64], prog_path[4096];
 	struct bpf_link *link;
-	char path[4096];
+	int r;
 
 	path_of(p, name, path, sizeof(path));
+	snprintf(prog_name, sizeof(prog_name), "prog_%s", name + strlen("link_"));
+	path_of(p, prog_name, prog_path, sizeof(prog_path));
 	link = bpf_link__open(path);
-	if (link && prog && runs_same_program(link, prog))
+	if (link && prog && runs_same_program(link, prog, prog_path))
 		return keep(p, link);
 	if (link) {
 		/* a tracing link's program can't be exchanged, and two at once would count twice */
 		unlink(path);
 		bpf_link__destroy(link);
 	}
-	return prog ? pin_new(p, bpf_program__attach(prog), path) : 0;
-}
-
-int pins_attach_list(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
-{
-	union bpf_iter_link_info info = { .map.map_fd = map_fd };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	char path[4096];
-
-	path_of(p, name, path, sizeof(path));
-	unlink(path);
-	return pin_new(p, bpf_program__attach_iter(prog, &opts), path);
+	unlink(prog_path);
+	if (!prog)
+		return 0;
+	r = pin_new(p, bpf_program__attach(prog), path);
+	if (r == 0)
+		r = bpf_program__pin(prog, prog_path);
+	return r;
 }
 
 void pins_remove(struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
+	struct stat st;
 
 	if (!dir)
 		return;
@@ -301,7 +308,12 @@ void pins_remove(struct pins *p)
 	unlink_all(p, dir, true);
 	unlink_all(p, dir, false);
 	closedir(dir);
-	if (rmdir(p->dir) < 0 && errno != ENOENT)
+	/*
+	 * One that tmpfiles.d made stays for the next start: it is another user's, or this one has no rights in the bpffs, or
+	 * that is read-only for the service but for a mount here.
+	 */
+	if (stat(p->dir, &st) == 0 && st.st_uid == geteuid() && rmdir(p->dir) < 0 && errno != EACCES && errno != EROFS &&
+	    errno != EBUSY)
 		log_warn("cannot remove '%s': %s, ignoring", p->dir, strerror(errno));
 }
 

@@ -2,7 +2,7 @@
 /*
  * The pin directory: which maps and links are there, re-opening them after a restart, replacing programs
  * behind links without a gap where the kernel can. Layout: one file per map (its name without dots), one
- * per link ("link_..."), "list" for the iterator that fastloctl reads.
+ * per link ("link_..."), and beside a tracing link its program ("prog_...").
  */
 #ifndef FASTLOD_PINS_H
 #define FASTLOD_PINS_H
@@ -18,7 +18,7 @@ int pins_open(const char *dir, struct pins **ret);
 
 /*
  * Lets obj, not loaded yet, use the maps that are pinned. -EEXIST, with a line in the log, if they are of
- * another ABI or incomplete: nothing has been changed then.
+ * another ABI, incomplete or another user's: nothing has been changed then.
  */
 int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted);
 int pins_pin_maps(struct pins *p, struct bpf_object *obj);
@@ -26,9 +26,8 @@ int pins_pin_maps(struct pins *p, struct bpf_object *obj);
 /* Attach prog, or put it behind the pinned link. prog NULL: the pinned link, if any, is removed. */
 int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd);
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog);
-int pins_attach_list(struct pins *p, const char *name, struct bpf_program *prog, int map_fd);
 
-/* Detaches every link and removes every pin and the directory. */
+/* Detaches every link and removes every pin, and the directory if it is this user's to remove. */
 void pins_remove(struct pins *p);
 void pins_free(struct pins *p);
 

@@ -85,6 +85,8 @@ static int size_maps(struct fastlo_bpf *s, uint32_t pairs)
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.fl_pending, pairs);
 	if (!r)
+		r = bpf_map__set_max_entries(s->maps.fl_uids, pairs);
+	if (!r)
 		r = bpf_map__set_max_entries(s->maps.fl_sock, pairs * 2);
 	return r;
 }
@@ -169,11 +171,6 @@ static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
 	r = attach_tracing(p);
 	if (r == 0)
 		r = attach_cgroup(p, cgroup, cgroup_fd);
-	if (r < 0)
-		return r;
-	r = pins_attach_list(p->pins, "list", s->progs.fl_list, bpf_map__fd(s->maps.fl_slots));
-	if (r < 0)
-		log_err("cannot pin the list iterator: %s", strerror(-r));
 	return r;
 }
 
@@ -314,6 +311,44 @@ int programs_admit(struct programs *p)
 int programs_scan(struct programs *p)
 {
 	return run_iterator(p->skel->progs.fl_scan, -1, NULL, NULL);
+}
+
+int programs_list_fd(struct programs *p)
+{
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->skel->maps.fl_slots) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.fl_list, &opts);
+	int fd;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0)
+		fd = -errno;
+	bpf_link__destroy(link);
+	return fd;
+}
+
+int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t reasons[FL_R_MAX])
+{
+	int cpus = libbpf_num_possible_cpus(), r = 0;
+	uint64_t *per_cpu = cpus > 0 ? calloc((size_t)cpus, sizeof(*per_cpu)) : NULL;
+
+	if (!per_cpu)
+		return cpus < 0 ? cpus : -ENOMEM;
+	for (uint32_t key = 0; key < FL_T_MAX + FL_R_MAX && !r; key++) {
+		struct bpf_map *map = key < FL_T_MAX ? p->skel->maps.fl_totals : p->skel->maps.fl_reasons;
+		uint32_t index = key < FL_T_MAX ? key : key - FL_T_MAX;
+		uint64_t sum = 0;
+
+		if (bpf_map_lookup_elem(bpf_map__fd(map), &index, per_cpu) < 0)
+			r = -errno;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			sum += per_cpu[cpu];
+		*(key < FL_T_MAX ? &totals[index] : &reasons[index]) = sum;
+	}
+	free(per_cpu);
+	return r;
 }
 
 int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)

@@ -39,6 +39,11 @@ int programs_scan(struct programs *p);
 /* One pass of housekeeping; calls fn for every record. */
 int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg);
 
+/* A descriptor that yields a struct fl_record per pair, to whoever reads it; or a negative errno. */
+int programs_list_fd(struct programs *p);
+/* Sums over the CPUs. */
+int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t reasons[FL_R_MAX]);
+
 /* Detaches and unpins everything. The sockmap must be empty, or unread bytes are lost. */
 void programs_remove(struct programs *p);
 

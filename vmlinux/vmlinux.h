@@ -184,6 +184,7 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 enum sock_flags {
+	SOCK_DEAD = 0,
 	SOCK_RCVTSTAMP = 11,
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
 	SOCK_ZEROCOPY = 18,

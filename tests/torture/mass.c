@@ -237,11 +237,28 @@ static size_t count_spliced(struct client *c, size_t n)
 	return spliced_both;
 }
 
+/* Exactly these, and none of those that were closed before */
+static int wait_listed(struct clients *m, size_t n)
+{
+	int64_t until = now_ms() + HANG_MS;
+	size_t shown = 0;
+
+	do {
+		struct json_object *list = NULL;
+
+		if (env_ctl(&list, "list", NULL) == 0 && list)
+			shown = json_object_array_length(list);
+		json_object_put(list);
+		if (shown == n)
+			return 0;
+	} while (now_ms() < until);
+	return run_fail(m->run, "fastloctl list shows %zu pairs of %zu", shown, n);
+}
+
 /* All of them, both ways */
 static int all_spliced(struct clients *m, struct client *c, size_t n)
 {
 	int64_t until = now_ms() + HANG_MS;
-	struct json_object *list = NULL;
 	size_t have = 0;
 	int r;
 
@@ -253,10 +270,7 @@ static int all_spliced(struct clients *m, struct client *c, size_t n)
 		return r;
 	if (have < n)
 		return run_fail(m->run, "only %zu of %zu pairs are spliced both ways", have, n);
-	if (env_ctl(&list, "list", NULL) != 0 || !list || json_object_array_length(list) != n)
-		r = run_fail(m->run, "fastloctl list shows %zu pairs of %zu", list ? json_object_array_length(list) : 0, n);
-	json_object_put(list);
-	return r;
+	return wait_listed(m, n);
 }
 
 static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n)

@@ -88,10 +88,10 @@ int mass_left_new(struct mass_left **ret)
 	return r;
 }
 
-/* Sockets die a moment after their last close. */
+/* Sockets die a moment after their last close; ends whose death no program saw are found by the sweep, every 10 s. */
 static int wait_empty(struct table_left *left)
 {
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = now_ms() + 3 * PATIENCE_MS;
 	int r;
 
 	do

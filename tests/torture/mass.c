@@ -19,6 +19,7 @@
 #define BATCH 64
 #define PIECES 6
 #define HANG_MS 30000
+#define HEADER sizeof(struct mass_header)
 
 enum ending {
 	READ_ALL, /* the answer, then close */
@@ -139,8 +140,8 @@ static int batch_open(struct clients *m, struct client *c)
 	for (int i = 0; i < BATCH && r == 0; i++) {
 		r = client_open(m, &c[i], rnd(&m->rnd) % KINDS, rnd(&m->rnd) % WAYS);
 		c[i].ending = rnd(&m->rnd) % ENDINGS;
-		c[i].length = c[i].ending == NOTHING ? 0 :
-			      sizeof(struct mass_header) + rnd_size(&m->rnd, MASS_STREAM_MAX - sizeof(struct mass_header));
+		if (c[i].ending != NOTHING)
+			c[i].length = HEADER + rnd_size(&m->rnd, MASS_STREAM_MAX - HEADER);
 		if (c[i].ending == SILENT)
 			c[i].length |= MASS_SILENT;
 	}
@@ -156,8 +157,8 @@ static int batch_talk(struct clients *m, struct client *c, bool last)
 		size_t left = total(&c[i]) - c[i].sent, len = last ? left : left / 3;
 
 		/* the header goes in one piece */
-		if (c[i].sent == 0 && len < sizeof(struct mass_header))
-			len = left < sizeof(struct mass_header) ? left : sizeof(struct mass_header);
+		if (c[i].sent == 0 && len < HEADER)
+			len = left < HEADER ? left : HEADER;
 		if (len)
 			r = client_send(m, &c[i], len);
 	}

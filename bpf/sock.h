@@ -15,6 +15,7 @@
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
+#define TCP_CLOSE 7
 #define IFF_LOOPBACK (1U << 3)
 #define MSG_OOB 1
 #define MSG_PEEK 2
@@ -169,13 +170,21 @@ fl_func int fl_by_edge(__u64 addr)
 	return next == head ? 0 : -1;
 }
 
-/* The live socket of a side, or NULL when it is gone. For paths that are not hot. */
+/*
+ * The live socket of a side, or NULL when it is gone. For paths that are not hot. Freed memory keeps its cookie until
+ * it is used again; but nothing is destroyed that is not closed and orphaned, and that stays to be seen, too. Without
+ * it: ends whose death no program saw held their slots for as long as nobody needed the memory (torture, mass-open).
+ */
 fl_inline struct tcp_sock *fl_live(struct fl_side *side)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)side->sk;
 
 	if (!side->cookie || BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) !=
 				     (__s64)side->cookie)
+		return NULL;
+	if (BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_CLOSE &&
+	    BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_flags) &
+		    (1UL << bpf_core_enum_value(enum sock_flags, SOCK_DEAD)))
 		return NULL;
 	return tp;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs suites: O=build tests/run.sh unit integration conformance torture. Every program of a suite runs to its end, its
 # output is shown, and the last line says `N passed, N failed, N skipped`. STRICT=1: a skip fails.
-# TORTURE (its arguments), TIMEOUT (seconds per program, 600), ONLY (a program's name) change what is run.
+# TORTURE_ARGS (--bytes 10G --seconds 10), TIMEOUT (seconds per program, 600), ONLY (a program's name) change what is run.
 set -u
 
 O=${O:-build}
@@ -72,7 +72,7 @@ for name; do
 	unit | integration) suite "$name" ;;
 	conformance) run "$O/tests/conformance/conformance" ;;
 	# shellcheck disable=SC2086
-	torture) run "$O/tests/torture/torture" ${TORTURE:---bytes 10G --seconds 10} ;;
+	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
 	bench) run "$O/tests/bench/bench" ;;
 	*)
 		echo "run.sh: no suite '$name' (unit, integration, conformance, torture or bench)" >&2

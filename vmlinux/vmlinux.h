@@ -245,6 +245,7 @@ struct sock_common {
 	struct hlist_node skc_node;
 };
 enum sock_flags {
+	SOCK_DEAD = 0,
 	SOCK_URGINLINE = 1,
 	SOCK_RCVTSTAMP = 11,
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,

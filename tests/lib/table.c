@@ -60,14 +60,15 @@ static void side_dump(FILE *to, const struct fl_record *rec, int i)
 {
 	const struct fl_side *s = &rec->data.side[i];
 
-	fprintf(to, "  side %d: alive %u flags %x base %u reads_at_admit %u queued %u tcp %llu\n", i, rec->live[i].alive,
-		s->flags, s->base, s->reads_at_admit, rec->live[i].queued, (unsigned long long)rec->live[i].tcp_bytes);
+	fprintf(to, "  side %d: alive %u flags %x base %u reads_at_admit %u queued %u tcp %llu\n", i,
+		rec->live[i].alive, s->flags, s->base, s->reads_at_admit, rec->live[i].queued,
+		(unsigned long long)rec->live[i].tcp_bytes);
 	fprintf(to, "    tx: spliced %llu B %llu msgs engaged %u reason %s seq %u mark %u/%u freed %u yielded %llu B\n",
 		(unsigned long long)s->tx.spliced_bytes, (unsigned long long)s->tx.spliced_msgs, s->tx.engaged,
 		reason_name(s->tx.reason), s->tx.seq, s->tx.mark_pos, s->tx.mark_msgs, s->tx.freed_msgs,
 		(unsigned long long)s->tx.yielded_bytes);
-	fprintf(to, "    rx: returned %llu reads %u habits %x tgid %u\n", (unsigned long long)s->rx.returned, s->rx.reads,
-		s->rx.habits, s->rx.tgid);
+	fprintf(to, "    rx: returned %llu reads %u habits %x tgid %u\n", (unsigned long long)s->rx.returned,
+		s->rx.reads, s->rx.habits, s->rx.tgid);
 }
 
 void table_dump(FILE *to, uint64_t pair)
@@ -82,8 +83,9 @@ void table_dump(FILE *to, uint64_t pair)
 	for (size_t i = 0; i < n; i++) {
 		if (rec[i].data.id != pair)
 			continue;
-		fprintf(to, "pair %llu: slot %u state %u gen %u stop %s dead %x\n", (unsigned long long)pair, rec[i].slot,
-			rec[i].data.state, rec[i].data.gen, reason_name(rec[i].data.stop), rec[i].data.dead);
+		fprintf(to, "pair %llu: slot %u state %u gen %u stop %s dead %x\n", (unsigned long long)pair,
+			rec[i].slot, rec[i].data.state, rec[i].data.gen, reason_name(rec[i].data.stop),
+			rec[i].data.dead);
 		side_dump(to, &rec[i], 0);
 		side_dump(to, &rec[i], 1);
 	}

@@ -23,9 +23,11 @@ static struct {
 
 static int begin(struct chaos *c)
 {
-	(void)c;
 	memset(&own, 0, sizeof(own));
-	return 0;
+	if (!env.plain)
+		return 0;
+	run_fail(c->run, "no fastlod under PLAIN=1");
+	return TORTURE_SKIP;
 }
 
 /* The traffic takes all the CPU that there is: it may be a while. */
@@ -126,10 +128,11 @@ static int copy_binaries(const char *to)
 
 static int upgraded_begin(struct chaos *c)
 {
-	begin(c);
+	int r = begin(c);
+
 	snprintf(own.first, sizeof(own.first), "%s", env.bin);
 	snprintf(own.second, sizeof(own.second), "%s/next", env.dir);
-	return copy_binaries(own.second);
+	return r == 0 ? copy_binaries(own.second) : r;
 }
 
 static int upgraded_step(struct chaos *c)

@@ -82,7 +82,8 @@ static void filter_some(struct chaos *c, uint64_t which)
 	for (int i = 0; i < CHAOS_MAX; i++)
 		for (int side = 0; side < 2 && c->crowd[i].traffic; side++)
 			if (which >> (2 * i + side) & 1)
-				setsockopt(c->crowd[i].pair.fd[side], SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+				setsockopt(c->crowd[i].pair.fd[side], SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+					   sizeof(prog));
 }
 
 static void filter_none(struct chaos *c)

@@ -8,7 +8,7 @@
 
 #include "chaos.h"
 
-/* The first one is what the residents live on; a bystander changes nothing for them. */
+/* "torture" is what the residents live on; a bystander changes nothing for them. */
 static int policy(struct chaos *c, bool add, bool bystander)
 {
 	static char *const engage[] = { (char *)"eager", (char *)"observed" };

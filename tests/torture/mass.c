@@ -19,6 +19,7 @@
 #define BATCH 64
 #define PIECES 6
 #define HANG_MS 30000
+#define HEADER sizeof(struct mass_header)
 
 enum ending {
 	READ_ALL, /* the answer, then close */
@@ -139,8 +140,8 @@ static int batch_open(struct clients *m, struct client *c)
 	for (int i = 0; i < BATCH && r == 0; i++) {
 		r = client_open(m, &c[i], rnd(&m->rnd) % KINDS, rnd(&m->rnd) % WAYS);
 		c[i].ending = rnd(&m->rnd) % ENDINGS;
-		c[i].length = c[i].ending == NOTHING ? 0 :
-			      sizeof(struct mass_header) + rnd_size(&m->rnd, MASS_STREAM_MAX - sizeof(struct mass_header));
+		if (c[i].ending != NOTHING)
+			c[i].length = HEADER + rnd_size(&m->rnd, MASS_STREAM_MAX - HEADER);
 		if (c[i].ending == SILENT)
 			c[i].length |= MASS_SILENT;
 	}
@@ -156,8 +157,8 @@ static int batch_talk(struct clients *m, struct client *c, bool last)
 		size_t left = total(&c[i]) - c[i].sent, len = last ? left : left / 3;
 
 		/* the header goes in one piece */
-		if (c[i].sent == 0 && len < sizeof(struct mass_header))
-			len = left < sizeof(struct mass_header) ? left : sizeof(struct mass_header);
+		if (c[i].sent == 0 && len < HEADER)
+			len = left < HEADER ? left : HEADER;
 		if (len)
 			r = client_send(m, &c[i], len);
 	}
@@ -237,11 +238,28 @@ static size_t count_spliced(struct client *c, size_t n)
 	return spliced_both;
 }
 
+/* Exactly these, and none of those that were closed before */
+static int wait_listed(struct clients *m, size_t n)
+{
+	int64_t until = now_ms() + HANG_MS;
+	size_t shown = 0;
+
+	do {
+		struct json_object *list = NULL;
+
+		if (env_ctl(&list, "list", NULL) == 0 && list)
+			shown = json_object_array_length(list);
+		json_object_put(list);
+		if (shown == n)
+			return 0;
+	} while (now_ms() < until);
+	return run_fail(m->run, "fastloctl list shows %zu pairs of %zu", shown, n);
+}
+
 /* All of them, both ways */
 static int all_spliced(struct clients *m, struct client *c, size_t n)
 {
 	int64_t until = now_ms() + HANG_MS;
-	struct json_object *list = NULL;
 	size_t have = 0;
 	int r;
 
@@ -253,10 +271,7 @@ static int all_spliced(struct clients *m, struct client *c, size_t n)
 		return r;
 	if (have < n)
 		return run_fail(m->run, "only %zu of %zu pairs are spliced both ways", have, n);
-	if (env_ctl(&list, "list", NULL) != 0 || !list || json_object_array_length(list) != n)
-		r = run_fail(m->run, "fastloctl list shows %zu pairs of %zu", list ? json_object_array_length(list) : 0, n);
-	json_object_put(list);
-	return r;
+	return wait_listed(m, n);
 }
 
 static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n)

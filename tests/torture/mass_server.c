@@ -49,8 +49,8 @@ struct dial mass_dial(enum kind k, enum way w)
 static void finish(struct conn *c, bool clean)
 {
 	if (clean && c->head.length && c->got != (c->head.length & ~MASS_SILENT)) {
-		fprintf(stderr, "the stream of seed %llu ended after %llu of %u bytes\n", (unsigned long long)c->head.seed,
-			(unsigned long long)c->got, c->head.length & ~MASS_SILENT);
+		fprintf(stderr, "the stream of seed %llu ended after %llu of %u bytes\n",
+			(unsigned long long)c->head.seed, (unsigned long long)c->got, c->head.length & ~MASS_SILENT);
 		info_dump(stderr, "server", c->fd);
 		counts->cut++;
 	}

@@ -9,7 +9,7 @@
 #include "torture.h"
 
 #define ABREAST 2 /* pairs at a time: enough to keep two CPUs busy */
-#define ROUND_BYTES (1ULL << 30) /* of a scenario that goes by time */
+#define ROUND_BYTES (32ULL << 20) /* for each part of its share, of a scenario that goes by time */
 
 static int run_pairs(const struct scenario *s, uint64_t per_direction, uint64_t seed, struct run *run)
 {
@@ -48,7 +48,7 @@ static int run_pairs(const struct scenario *s, uint64_t per_direction, uint64_t 
 
 int streams_run(const struct scenario *s, struct run *run)
 {
-	uint64_t bytes = (run->bytes ? run->bytes : ROUND_BYTES) + (1 << 20);
+	uint64_t bytes = (run->bytes ? run->bytes : ROUND_BYTES * s->share) + (1 << 20);
 	uint64_t per_direction = bytes / s->stream->pairs / 2;
 	int rounds = s->stream->pairs / ABREAST, r = 0;
 

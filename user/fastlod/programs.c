@@ -289,7 +289,9 @@ static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec 
 	return r;
 }
 
-static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *), void *arg)
+/* map_fd -1: the iterator is not one over a map */
+static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *),
+			void *arg)
 {
 	union bpf_iter_link_info info = { .map.map_fd = map_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));

@@ -37,7 +37,7 @@ FETCHED = f"{BUILD}/programs"  # what packages.py unpacks
 def child(world, program, directory, out):
     """In a process of its own, in the cgroup: run() and what came of it, as JSON."""
     answer = {}
-    tools = Toolbox(directory, f"{world.dir}/src")
+    tools = Toolbox(directory, f"{world.dir}/src", world.port)
     try:
         os.chmod(directory, 0o777)
         os.umask(0)  # what run() writes as root is for programs that run as nobody
@@ -67,6 +67,7 @@ def run_once(world, program):
     os.mkdir(directory)
     path = f"{world.dir}/answer"
     before = stalls()
+    world.port += 10  # the last run's may be in TIME_WAIT
     try:
         pid = os.fork()
         if pid == 0:

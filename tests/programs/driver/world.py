@@ -45,6 +45,7 @@ class World:
         os.chmod(self.dir, 0o755)
         self.bpffs, self.pins, self.log = (f"{self.dir}/{name}" for name in ("bpf", "bpf/fastlo", "fastlod.log"))
         self.daemon = None
+        self.port = 10000  # below what connect() takes; the network namespace is ours alone
 
     def __enter__(self):
         os.mkdir(self.cgroup)

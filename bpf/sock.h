@@ -157,7 +157,7 @@ fl_func int fl_by_edge(__u64 addr)
 	if (FL_READ(wq, fasync_list))
 		return 1;
 	next = (__u64)FL_READ(wq, wait.head.next);
-	for (int i = 0; i < FL_WAITERS_MAX && next && next != head; i++) {
+	for (int i = 0; i < FL_WAITERS_MAX && next != head; i++) {
 		__u64 at = next - bpf_core_field_offset(struct eppoll_entry, wait.entry);
 		struct eppoll_entry *entry = FL_CAST(at, struct eppoll_entry);
 		struct epitem *item = FL_CAST(FL_READ(entry, base), struct epitem);
@@ -166,6 +166,8 @@ fl_func int fl_by_edge(__u64 addr)
 		if ((__u64)FL_READ(item, pwqlist) == at && (events & EPOLLET) && (events & (EPOLLIN | EPOLLRDNORM)))
 			return 1;
 		next = (__u64)FL_READ(entry, wait.entry.next);
+		if (!next) /* that one was just leaving: once more from the start */
+			next = (__u64)FL_READ(wq, wait.head.next);
 	}
 	return next == head ? 0 : -1;
 }

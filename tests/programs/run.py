@@ -12,7 +12,7 @@ It runs plain, then once under fastlod for each entry of EXPECT. What fails plai
     run.py fetch [NAME...]    unpacks the packages that are not installed, into O/programs
     run.py [NAME...]          runs them; in mount and network namespaces of its own (unshare --mount --net)
 
-O=build  STRICT=1 (a skip fails)  TIMEOUT=60 (seconds per run)
+O=build  STRICT=1 (a skip fails)  TIMEOUT=120 (seconds per run)
 """
 import importlib
 import json
@@ -30,14 +30,14 @@ from driver.world import Failure, World
 
 SOURCE = pathlib.Path(__file__).resolve().parent
 BUILD = os.environ.get("O", "build")
-TIMEOUT = int(os.environ.get("TIMEOUT", "60"))
+TIMEOUT = int(os.environ.get("TIMEOUT", "120"))
 FETCHED = f"{BUILD}/programs"  # what packages.py unpacks
 
 
 def child(world, program, directory, out):
     """In a process of its own, in the cgroup: run() and what came of it, as JSON."""
     answer = {}
-    tools = Toolbox(directory, f"{world.dir}/src")
+    tools = Toolbox(directory, f"{world.dir}/src", world.port)
     try:
         os.chmod(directory, 0o777)
         os.umask(0)  # what run() writes as root is for programs that run as nobody
@@ -67,6 +67,7 @@ def run_once(world, program):
     os.mkdir(directory)
     path = f"{world.dir}/answer"
     before = stalls()
+    world.port += 10  # the last run's may be in TIME_WAIT
     try:
         pid = os.fork()
         if pid == 0:
@@ -79,10 +80,9 @@ def run_once(world, program):
         deadline = time.monotonic() + TIMEOUT
         while os.waitpid(pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:
-                stuck = world.ctl("list")[1] if world.daemon else ""
-                world.kill_programs()
+                stuck = [world.ctl("list")[1] if world.daemon else "", *world.kill_programs()]
                 os.waitpid(pid, 0)
-                raise Failure(f"still running after {TIMEOUT} s\n{stuck}")
+                raise Failure("\n".join([f"still running after {TIMEOUT} s", *stuck]))
             time.sleep(0.02)
         left = world.kill_programs()
         with open(path) as text:
@@ -90,7 +90,7 @@ def run_once(world, program):
         if "failure" in answer:
             raise Failure(answer["failure"])
         if left:
-            raise Failure(f"{left} processes were left after the end")
+            raise Failure("\n".join(["left after the end:", *left]))
         answer["notes"].append(f"TCP timeouts and window probes: {stalls() - before}")
         return answer
     finally:
@@ -102,6 +102,13 @@ def human(count):
         if count < 1000 or unit == "TB":
             return f"{count:.3g} {unit}"
         count /= 1000
+
+
+def since(before, now):
+    """What `fastloctl stats` counted in between: fastlod's own test of the kernel counts, too."""
+    reasons = {name: count - before["reasons"].get(name, 0) for name, count in now["reasons"].items()}
+    counts = {key: now[key] - before[key] for key in ("spliced_bytes", "tcp_bytes", "admitted")}
+    return {**counts, "reasons": {name: count for name, count in reasons.items() if count}}
 
 
 def describe(stats):
@@ -142,11 +149,12 @@ def try_mode(world, program, mode, plain):
     with world.fastlod(mode):
         if mode == "observed" and world.ask("status")["observer"] == "none":
             return "skipped", "no way to observe reads on this kernel"
+        before = world.ask("stats")
         try:
             answer = run_once(world, program)
         except Failure as failure:
-            raise Failure(f"{failure}\n{describe(world.ask('stats'))}") from failure
-        stats = world.ask("stats")
+            raise Failure(f"{failure}\n{describe(since(before, world.ask('stats')))}") from failure
+        stats = since(before, world.ask("stats"))
     for key in "result", "ends":
         if answer[key] != plain[key]:
             raise Failure(f"{key}: {answer[key]}, without fastlo {plain[key]}\n{describe(stats)}")
@@ -203,7 +211,7 @@ def main(names):
     score = Score()
     with World(BUILD) as world:
         world.show(str(SOURCE), "src")
-        world.show(FETCHED, "root")
+        packages.overlay(world.show(FETCHED, "root"))
         for name, program in programs.items():
             test(world, name, program, score)
     return score.end()

@@ -59,8 +59,6 @@ def run(t):
                 f"https://127.0.0.1:{tls}/big", f"https://127.0.0.1:{ktls}/big"):
         t.run(*curl, "-o", out, url)
         check(url, out, wanted)
-    t.run(*curl, "--limit-rate", "60M", "-o", out, f"{plain}/big")  # a reader that pauses
-    check("a slow download", out, wanted)
 
     with open(out, "wb") as whole:
         for n in range(5):

@@ -19,6 +19,12 @@ def environment(root):
     return {"PATH": ":".join(path), "LD_LIBRARY_PATH": ":".join(libraries)}
 
 
+def overlay(root):
+    """For programs that look for their files below /usr (Debian's Node.js). In the caller's own mount namespace."""
+    if os.path.isdir(f"{root}/usr"):
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={root}/usr:/usr", "/usr"])
+
+
 def missing(needs, root):
     """Of {command: package} what is not here."""
     path = environment(root)["PATH"]

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What a program's run() gets: a directory, ports, starting a server, running a client, waiting.
 
-Programs run as nobody, since some servers refuse root, and in the programs' cgroup, as run() itself does. Paths and ports are
-the same for each run of a program.
+Programs run as nobody, since some servers refuse root, and in the programs' cgroup, as run() itself does.
 """
 import os
 import shutil
@@ -15,12 +14,12 @@ NOBODY = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
 
 class Toolbox:
-    def __init__(self, directory, source):
+    def __init__(self, directory, source, port):
         self.dir = directory
         self.source = source  # tests/programs, for files that belong to a program
         self.notes = []
         self._servers = []
-        self._port = 20000  # below what connect() takes; the network namespace is ours alone
+        self._port = port
 
     def port(self):
         self._port += 1

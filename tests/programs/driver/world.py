@@ -45,6 +45,7 @@ class World:
         os.chmod(self.dir, 0o755)
         self.bpffs, self.pins, self.log = (f"{self.dir}/{name}" for name in ("bpf", "bpf/fastlo", "fastlod.log"))
         self.daemon = None
+        self.port = 10000  # below what connect() takes; the network namespace is ours alone
 
     def __enter__(self):
         os.mkdir(self.cgroup)
@@ -73,18 +74,23 @@ class World:
         with open(f"{self.app}/cgroup.procs", "w") as procs:
             procs.write("0")
 
-    def kill_programs(self):
-        """Whatever is left in the cgroup; how many processes that were."""
-        def left():
-            with open(f"{self.app}/cgroup.procs") as procs:
-                return len(procs.readlines())
+    def processes(self):
+        """The command lines of what runs in the cgroup."""
+        lines = []
+        with open(f"{self.app}/cgroup.procs") as procs:
+            for pid in procs.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline") as words:
+                    lines.append(f"{pid}: {words.read().replace(chr(0), ' ')}")
+        return lines
 
-        count = left()
-        if count:
+    def kill_programs(self):
+        """Whatever is left in the cgroup; what that was."""
+        left = self.processes()
+        if left:
             with open(f"{self.app}/cgroup.kill", "w") as kill:
                 kill.write("1")
-            until(lambda: not left(), "killing what is left of the programs")
-        return count
+            until(lambda: not self.processes(), "killing what is left of the programs")
+        return left
 
     def ctl(self, *args):
         run = subprocess.run([f"{self.bin}/fastloctl", *args], text=True, stdout=subprocess.PIPE,

@@ -122,7 +122,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		if (!ok)
 			return FL_R_BACKLOG;
 	}
-	return fl_yield_memory(tb, size);
+	return fl_yield_memory(b->sk, size);
 }
 
 /*

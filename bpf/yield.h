@@ -58,31 +58,40 @@ fl_func bool fl_parked(__u64 addr)
 	return next != head || waiting > BPF_CORE_READ(psock, refcnt.refs.counter) - 1;
 }
 
-#define FL_NEAR_LIMIT(memcg, which, pages)                                                                \
-	(BPF_CORE_READ(memcg, which.usage.counter) + (pages) > (__s64)BPF_CORE_READ(memcg, which.max))
+/* Of this memory cgroup or of one above it, as a pod is above its containers. */
+fl_func bool fl_near_limit(__u64 counter, __s64 pages)
+{
+	for (int i = 0; i < FL_CGROUP_DEPTH && counter; i++) {
+		if ((__s64)fl_load(counter + bpf_core_field_offset(struct page_counter, usage)) + pages >
+		    (__s64)fl_load(counter + bpf_core_field_offset(struct page_counter, max)))
+			return true;
+		counter = fl_load(counter + bpf_core_field_offset(struct page_counter, parent));
+	}
+	return counter != 0;
+}
 
 /*
- * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. That its own sk_forward_alloc
- * covers the message says nothing: b's lock is not held here, and b's own sends and TCP receives take from it too.
- * Test: torture, memory.
+ * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait, or takes only a part of the message,
+ * and the books never close again. That its own sk_forward_alloc covers the message says nothing: b's lock is not held
+ * here, and b's own sends and TCP receives take from it too. Test: torture, memory; test_memory.
  */
-fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
+fl_inline __u32 fl_yield_memory(__u64 b, __u32 size)
 {
-	struct mem_cgroup *memcg;
-	unsigned long *pressure, under = 0;
+	__u64 prot = fl_load(b + bpf_core_field_offset(struct sock_common, skc_prot));
+	__u64 pressure = fl_load(prot + bpf_core_field_offset(struct proto, memory_pressure));
+	/* the low bits are flags */
+	__u64 memcg = fl_load(b + bpf_core_field_offset(struct sock, sk_memcg)) & ~3ULL;
 	__s64 pages = size / 4096 + 64; /* as many as a per-CPU stock of charges may hide */
 
-	pressure = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_prot, memory_pressure);
-	if (pressure && !bpf_probe_read_kernel(&under, sizeof(under), pressure) && under)
+	if (pressure && fl_load(pressure))
 		return FL_R_MEMORY;
-	memcg = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.sk_memcg);
-	memcg = (struct mem_cgroup *)((__u64)memcg & ~3ULL); /* the low bits are flags */
 	if (!memcg)
 		return FL_R_NONE;
-	if (FL_NEAR_LIMIT(memcg, memory, pages))
+	if (fl_near_limit(memcg + bpf_core_field_offset(struct mem_cgroup, memory), pages))
 		return FL_R_MEMORY;
-	if (bpf_core_field_exists(memcg->tcpmem) &&
-	    (BPF_CORE_READ(memcg, tcpmem_pressure) || FL_NEAR_LIMIT(memcg, tcpmem, pages)))
+	if (bpf_core_field_exists(struct mem_cgroup, tcpmem) &&
+	    ((__u32)fl_load(memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem_pressure)) ||
+	     fl_near_limit(memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem), pages)))
 		return FL_R_MEMORY;
 	return FL_R_NONE;
 }

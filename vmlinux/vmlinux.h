@@ -260,6 +260,7 @@ typedef struct {
 struct page_counter {
 	atomic_long_t usage;
 	unsigned long max;
+	struct page_counter *parent;
 };
 struct mem_cgroup {
 	struct page_counter memory;

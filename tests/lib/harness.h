@@ -93,6 +93,7 @@ struct memory {
 	char home[600], own[660];
 };
 int memory_new(struct memory *ret, const char *limit);
+int memory_new_below(struct memory *ret, const struct memory *above); /* its own limit is never reached */
 int memory_write(const struct memory *m, const char *file, const char *value);
 int64_t memory_read(const struct memory *m, const char *file);
 int memory_enter(const struct memory *m); /* this process; its new sockets are limited */

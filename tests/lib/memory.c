@@ -55,6 +55,16 @@ int memory_new(struct memory *ret, const char *limit)
 	return r;
 }
 
+int memory_new_below(struct memory *ret, const struct memory *above)
+{
+	*ret = *above;
+	snprintf(ret->own, sizeof(ret->own), "%.640s/below", above->own);
+	if (mkdir(ret->own, 0755) < 0)
+		return -errno;
+	/* without any limit, TCP's memory would not be counted here */
+	return memory_write(ret, "memory.kmem.tcp.limit_in_bytes", "1073741824");
+}
+
 int memory_write(const struct memory *m, const char *file, const char *value)
 {
 	char path[800];

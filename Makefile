@@ -58,7 +58,8 @@ CTL_LIB    := $(filter-out $(O)/user/fastloctl/main.o,$(CTL))
 UNIT       := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 TLIB       := $(call obj,tests/lib)
 INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
-TOOLS      := $(patsubst %.c,$(O)/%,$(wildcard tests/torture/*.c tests/bench/*.c))
+BENCH      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+TORTURE    := $(O)/tests/torture/torture
 CONFORM    := $(O)/tests/conformance/conformance
 EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
 PRELOAD    := $(O)/libfastlo-preload.so
@@ -66,7 +67,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture conformance bench vm demo clean install deb help tests
+.PHONY: all deps check check-unit check-integration torture conformance bench vm programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -137,9 +138,9 @@ $(O)/tests/integration/%: $(O)/tests/integration/%.o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
 
-$(O)/tests/torture/%: $(O)/tests/torture/%.o $(TLIB) $(COMMON)
+$(TORTURE): $(call obj,tests/torture) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
@@ -149,13 +150,13 @@ $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-tests: $(UNIT) $(INTEG) $(TOOLS) $(CONFORM) ## build the tests
+tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
 
 check: all tests ## run every test (root; STRICT=1 makes a skip a failure)
-	$(Q)O=$(O) tests/run.sh unit integration torture
+	$(Q)O=$(O) tests/run.sh unit integration conformance torture
 
 check-unit: all tests ## the tests that need no root
 	$(Q)O=$(O) tests/run.sh unit
@@ -163,8 +164,8 @@ check-unit: all tests ## the tests that need no root
 check-integration: all tests ## the tests on the running kernel (root)
 	$(Q)O=$(O) tests/run.sh integration
 
-torture: all tests ## 10 GB of verified streams (root)
-	$(Q)O=$(O) tests/run.sh torture
+torture: all $(TORTURE) ## every torture scenario for SECONDS=60; SCENARIO=name runs one (root)
+	$(Q)$(TORTURE) --seconds $(or $(SECONDS),60) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name runs one (root)
 	$(Q)$(CONFORM) $(CASE)
@@ -175,6 +176,10 @@ bench: all tests ## plain TCP against fastlo in one run (root)
 vm: all tests ## the tests on Debian's kernels in qemu, and the package under systemd (tests/vm/run.sh says what it needs)
 	$(Q)O=$(O) tests/vm/run.sh fetch
 	$(Q)O=$(O) tests/vm/run.sh
+
+programs: all ## nginx, PostgreSQL, redis and others, each with and without fastlo; PROGRAM=name runs one (root)
+	$(Q)O=$(O) python3 -B tests/programs/run.py fetch $(PROGRAM)
+	$(Q)O=$(O) unshare --mount --net python3 -B tests/programs/run.py $(PROGRAM)
 
 demo: all ## redis with and without fastlo (root)
 	$(Q)O=$(O) dist/demo.sh
@@ -205,4 +210,4 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -path $(O)/programs -prune -o -name '*.d' -print 2>/dev/null)

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Iterators over the open files of processes, run by fastlod. fl_admit puts the sockets of READY pairs into
- * the sockmap; fl_scan enters connections that were open before a policy (or fastlod) came. Both reach any
- * network namespace, need no descriptor of the process, and hold the file while they look at its socket.
+ * Iterators run by fastlod; they reach any network namespace and need no descriptor of the process. fl_admit goes
+ * through the opted-in sockets and puts those of READY pairs into the sockmap; fl_scan goes through the files of
+ * processes and enters connections that were open before a policy (or fastlod) came.
+ *
+ * Iterating over files holds a reference to each, and its owner's close() is not the last one then: epoll goes on
+ * reporting the closed file, and the FIN waits. So admission, which goes on all the time, must not do it. Test:
+ * torture, mass-churn (one stale event for 5,000 connections).
  */
 #include "register.h"
 
@@ -23,20 +27,25 @@ fl_inline struct tcp_sock *fl_sock_of(struct bpf_iter__task_file *ctx)
 	return bpf_skc_to_tcp_sock(sk);
 }
 
-SEC("iter/task_file")
-int fl_admit(struct bpf_iter__task_file *ctx)
+/*
+ * Only RCU keeps sk from being freed, and its memory may become another connection's: hence the cookie. One that is
+ * being closed meanwhile leaves the sockmap by sock_map_unhash(), like one that is reset.
+ */
+SEC("iter/bpf_sk_storage_map")
+int fl_admit(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	struct tcp_sock *tp = fl_sock_of(ctx);
+	struct fl_sk *st = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct tcp_sock *tp;
 	struct fl_slot *slot;
 	struct fl_side *side;
-	struct fl_sk *st;
 	__u32 index, key;
 	long err;
 
-	if (!tp || !FL_SK(tp).sk_bpf_storage)
+	if (!sk || !st || !st->slot)
 		return 0;
-	st = bpf_sk_storage_get(&fl_sk, tp, NULL, 0);
-	if (!st || !st->slot)
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
 		return 0;
 	index = st->slot - 1;
 	key = index * 2 + (st->side & 1);
@@ -44,10 +53,10 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	if (!slot || slot->state != FL_READY || slot->stop)
 		return 0;
 	side = &slot->side[st->side & 1];
-	if ((side->flags & FL_F_ADMITTED) || side->sk != (__u64)tp)
+	if ((side->flags & FL_F_ADMITTED) || side->sk != (__u64)tp || !fl_live(side))
 		return 0;
 	/* it would tell by control messages which sends to stamp, and an admitted socket ignores those */
-	if (FL_SK(tp).sk_tsflags & SOF_TIMESTAMPING_TX) {
+	if (FL_SK(tp).sk_tsflags & (SOF_TIMESTAMPING_TX | SOF_TIMESTAMPING_REPORT)) {
 		fl_stop(index, slot, FL_R_TX_TIMESTAMP);
 		return 0;
 	}
@@ -57,6 +66,10 @@ int fl_admit(struct bpf_iter__task_file *ctx)
 	err = bpf_map_update_elem(&fl_sock, &key, tp, BPF_ANY);
 	if (err) {
 		fl_stop(index, slot, err == -EBUSY ? FL_R_PSOCK_BUSY : FL_R_ADMIT_FAILED);
+		return 0;
+	}
+	if (!fl_live(side)) {
+		bpf_map_delete_elem(&fl_sock, &key);
 		return 0;
 	}
 	__sync_fetch_and_or(&side->flags, FL_F_ADMITTED);

@@ -108,8 +108,8 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 			continue;
 		}
 		/* on the terms of the policy as it is now */
-		__sync_fetch_and_and(&side->flags, ~(FL_F_EAGER | FL_F_BLOCKING));
-		__sync_fetch_and_or(&side->flags, flags & (FL_F_EAGER | FL_F_BLOCKING));
+		__sync_fetch_and_and(&side->flags, ~FL_F_TERMS);
+		__sync_fetch_and_or(&side->flags, flags & FL_F_TERMS);
 	}
 	state = slot->state;
 	if (!wanted)
@@ -119,9 +119,9 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 	}
 }
 
-fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, struct fl_slot *slot, __u32 what)
+fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, __u32 what)
 {
-	struct fl_sweep_rec rec = { index, what, { slot->side[0].rx.tgid, slot->side[1].rx.tgid } };
+	struct fl_sweep_rec rec = { index, what };
 
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 }
@@ -135,7 +135,7 @@ fl_func void fl_sweep_half(struct bpf_iter__bpf_map_elem *ctx, __u32 index, stru
 	if (!(side->flags & FL_F_ADMITTED))
 		return;
 	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns) {
-		fl_say(ctx, index, slot, FL_SW_HALF);
+		fl_say(ctx, index, FL_SW_HALF);
 		return;
 	}
 	/* The flag first: without it no peer that comes now splices to this end. */
@@ -168,18 +168,18 @@ int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
 	if (fl_ctl.mode != FL_MODE_RUN && slot->state != FL_RELEASING && slot->state != FL_PLAIN)
 		fl_stop(index, slot, FL_R_DRAINING);
 	if (slot->state == FL_RELEASING)
-		fl_say(ctx, index, slot, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
+		fl_say(ctx, index, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
 	/* what was stopped for a passing reason is compared again each time: it may have passed while RELEASING */
 	if (fl_ctl.recheck || (slot->state == FL_PLAIN && fl_passing(slot->stop)))
 		fl_recheck(index, slot);
 	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING)
 		fl_again(index, slot, FL_R_DRAINING);
-	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_BULK &&
+	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && fl_for_a_while(slot->stop) &&
 	    bpf_ktime_get_ns() - slot->stopped > fl_ctl.bulk_ns)
-		fl_again(index, slot, FL_R_BULK);
+		fl_again(index, slot, slot->stop);
 	fl_consider(index, slot);
 	if (slot->state == FL_READY)
-		fl_say(ctx, index, slot, FL_SW_READY);
+		fl_say(ctx, index, FL_SW_READY);
 	return 0;
 }
 

@@ -24,11 +24,8 @@ fl_func void fl_emit(__u32 type, __u32 index, struct fl_slot *slot)
 {
 	struct fl_event ev = { .type = type, .slot = index };
 
-	if (slot) {
+	if (slot)
 		ev.gen = slot->gen;
-		ev.tgid[0] = slot->side[0].rx.tgid;
-		ev.tgid[1] = slot->side[1].rx.tgid;
-	}
 	if (bpf_ringbuf_output(&fl_events, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP))
 		fl_total_add(FL_T_LOST_EVENTS, 1);
 }
@@ -79,10 +76,17 @@ fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 	}
 }
 
+/* Why a pair leaves the sockmap only for a while: nothing was spliced for FL_BULK_BYTES. */
+fl_inline bool fl_for_a_while(__u32 reason)
+{
+	return reason == FL_R_BULK || reason == FL_R_CGROUP_FILTER ||
+	       (reason >= FL_R_PACKET_SOCKET && reason <= FL_R_LO_DOWN);
+}
+
 /* A reason that passes, and so must not hide one that stays. */
 fl_inline bool fl_passing(__u32 reason)
 {
-	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || reason == FL_R_BULK;
+	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || fl_for_a_while(reason);
 }
 
 fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
@@ -103,6 +107,7 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 {
 	struct fl_side *a = &slot->side[0], *b = &slot->side[1];
 	__u32 reason;
+	int by_edge;
 
 	if (slot->state != FL_OBSERVE && slot->state != FL_READY && slot->state != FL_ADMITTED)
 		return;
@@ -128,6 +133,14 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		return;
 	if (!fl_qualifies(a) || !fl_qualifies(b))
 		return;
+	by_edge = fl_by_edge(a->sk);
+	if (!by_edge)
+		by_edge = fl_by_edge(b->sk);
+	if (by_edge) {
+		if (by_edge > 0)
+			fl_stop(index, slot, FL_R_EDGE_TRIGGERED);
+		return;
+	}
 	if (a->flags & b->flags & FL_F_ADMITTED)
 		fl_move(slot, FL_OBSERVE, FL_ADMITTED);
 	else if (fl_move(slot, FL_OBSERVE, FL_READY))

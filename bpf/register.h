@@ -40,7 +40,7 @@ static long fl_policy_at(__u32 depth, struct fl_search *s)
 		key.uid = low & FL_SHAPE_UID ? s->uid : 0;
 		p = bpf_map_lookup_elem(&fl_policy, &key);
 		if (p) {
-			s->flags = FL_F_POLICY | (p->flags & (FL_F_EAGER | FL_F_BLOCKING));
+			s->flags = FL_F_POLICY | (p->flags & FL_F_TERMS);
 			s->found = true;
 			return 1;
 		}

@@ -15,6 +15,7 @@
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
+#define TCP_CLOSE 7
 #define IFF_LOOPBACK (1U << 3)
 #define MSG_OOB 1
 #define MSG_PEEK 2
@@ -23,8 +24,9 @@
 #define MSG_WAITALL 0x100
 #define MSG_ERRQUEUE 0x2000
 
-/* hardware, software, sched, ack; and the report flags 4 and 6, since one message may ask for its own by cmsg */
-#define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9 | 1U << 4 | 1U << 6)
+/* hardware, software, sched, ack: stamps of sends. With the report flags 4 and 6 alone, one send may ask for its own by cmsg. */
+#define SOF_TIMESTAMPING_TX (1U << 0 | 1U << 1 | 1U << 8 | 1U << 9)
+#define SOF_TIMESTAMPING_REPORT (1U << 4 | 1U << 6)
 
 #define E2BIG 7
 #define EBUSY 16
@@ -34,7 +36,13 @@
 #define EOPNOTSUPP 95
 #define EISCONN 106
 
+/* Only the hot path casts: libbpf 1.1 cannot link objects that share an extern function. */
+#ifdef FL_HOT
 extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
+#else
+#define fl_has_cast false
+#define bpf_rdonly_cast(obj, btf_id) (obj)
+#endif
 
 /* Any kernel pointer, readable field by field with FL_READ. */
 #define FL_CAST(addr, type)                                                                              \
@@ -126,13 +134,59 @@ fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
 	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
 }
 
-/* The live socket of a side, or NULL when it is gone. For paths that are not hot. */
+#define FL_WAITERS_MAX 8 /* entries of a wait queue that are looked at */
+#define EPOLLIN 0x1U
+#define EPOLLRDNORM 0x40U
+#define EPOLLET (1U << 31)
+
+/*
+ * Is the owner told of each arrival once only? Such a reader must find all that is there, and stops where epoll(7)
+ * says that it may: at a short read; nginx also where FIONREAD says 0. In a sockmap both deceive it: one receive never returns
+ * bytes of both queues, and FIONREAD counts only one of them. It then waits for an edge that does not come. An entry of the
+ * wait queue is epoll's if the epitem that it names points back at it. Test: test_habits, read_by_edge.
+ * 1: yes, 0: no (nobody owns it before accept), -1: the queue was changing, or is too long.
+ */
+fl_func int fl_by_edge(__u64 addr)
+{
+	struct tcp_sock *tp = FL_CAST(addr, struct tcp_sock);
+	struct socket_wq *wq = FL_CAST(FL_READ(tp, inet_conn.icsk_inet.sk.sk_wq), struct socket_wq);
+	__u64 head = (__u64)wq + bpf_core_field_offset(struct socket_wq, wait.head), next;
+
+	if (!wq)
+		return 0;
+	if (FL_READ(wq, fasync_list))
+		return 1;
+	next = (__u64)FL_READ(wq, wait.head.next);
+	for (int i = 0; i < FL_WAITERS_MAX && next != head; i++) {
+		__u64 at = next - bpf_core_field_offset(struct eppoll_entry, wait.entry);
+		struct eppoll_entry *entry = FL_CAST(at, struct eppoll_entry);
+		struct epitem *item = FL_CAST(FL_READ(entry, base), struct epitem);
+		__u32 events = FL_READ(item, event.events);
+
+		if ((__u64)FL_READ(item, pwqlist) == at && (events & EPOLLET) && (events & (EPOLLIN | EPOLLRDNORM)))
+			return 1;
+		next = (__u64)FL_READ(entry, wait.entry.next);
+		if (!next) /* that one was just leaving: once more from the start */
+			next = (__u64)FL_READ(wq, wait.head.next);
+	}
+	return next == head ? 0 : -1;
+}
+
+/*
+ * The live socket of a side, or NULL when it is gone. For paths that are not hot. Freed memory keeps its cookie until
+ * it is used again; but nothing is destroyed that is not closed and orphaned, and that stays to be seen, too. Without
+ * it: ends whose death no program saw held their slots for as long as nobody needed the memory (torture, mass-open).
+ */
 fl_inline struct tcp_sock *fl_live(struct fl_side *side)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)side->sk;
 
 	if (!side->cookie || BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) !=
 				     (__s64)side->cookie)
+		return NULL;
+	if (BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_CLOSE &&
+	    BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_flags) &
+		    (1UL << bpf_core_enum_value(enum sock_flags, SOCK_DEAD)))
 		return NULL;
 	return tp;
 }

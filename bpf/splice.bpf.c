@@ -4,6 +4,8 @@
  * the peer's ingress_msg, or SK_PASS with a reason. The redirect helper's own return value never leaves
  * here: a miss is SK_DROP, and the application would get EACCES.
  */
+#define FL_HOT
+#include "host.h"
 #include "yield.h"
 
 #define FL_DOUBTS 16
@@ -17,6 +19,14 @@ fl_inline bool fl_unseen(struct fl_side *a)
 	if (!a->doubts++)
 		a->doubted = now;
 	return a->doubts > FL_DOUBTS && now - a->doubted > FL_DOUBT_NS;
+}
+
+/* The packets would be IPv6; a mapped address means IPv4. */
+fl_inline bool fl_is_v6(struct fl_slot *slot)
+{
+	const __u32 *word = (const __u32 *)slot->addr[0];
+
+	return word[0] || word[1] || word[2] != bpf_htonl(0xffff);
 }
 
 /* May the direction A -> B carry this message past TCP? */
@@ -40,6 +50,11 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		return FL_R_PEER_GONE;
 
 	reason = fl_yield_ends(ta, tb);
+	/* filters before the engage rule: the TCP bytes that one brings about must not hide it */
+	if (!reason)
+		reason = fl_yield_filters(ta, tb);
+	if (!reason)
+		reason = fl_yield_host(a->sk, ta, tb, fl_yield_kinds(a->flags) | fl_yield_kinds(flags), fl_is_v6(slot));
 	if (reason)
 		return reason;
 	/* rule 1 first: it is what most often says no, and it costs one load */
@@ -66,10 +81,18 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		a->tx.tgid = bpf_get_current_pid_tgid() >> 32;
 	}
 	reason = fl_yield_receiver(tb);
+	if (!reason) {
+		int by_edge = fl_by_edge(b->sk);
+
+		if (by_edge < 0)
+			return FL_R_EDGE_TRIGGERED;
+		if (by_edge)
+			reason = FL_R_EDGE_TRIGGERED;
+	}
 	if (!reason)
 		reason = fl_yield_sender(ta);
 	if (!reason)
-		reason = fl_yield_filters(ta, tb);
+		reason = fl_yield_device(ta, tb);
 	if (!reason && fl_oob_by_regs)
 		reason = fl_yield_caller();
 	if (reason) {
@@ -165,8 +188,8 @@ int fl_splice(struct sk_msg_md *msg)
 	}
 	if (a->tx.engaged)
 		a->tx.run = (__u32)a->tx.yielded_bytes;
-	else if (reason == FL_R_NOT_DRAINED && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
-		fl_stop(index, slot, FL_R_BULK);
+	else if ((reason == FL_R_NOT_DRAINED || fl_for_a_while(reason)) && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
+		fl_stop(index, slot, reason == FL_R_NOT_DRAINED ? FL_R_BULK : reason);
 	a->tx.engaged = 0;
 	a->tx.reason = reason;
 	a->tx.yielded_msgs++;

@@ -33,8 +33,6 @@ fl_inline __u32 fl_yield_ends(struct tcp_sock *a, struct tcp_sock *b)
 	return FL_R_NONE;
 }
 
-#define FL_WAITERS_MAX 8
-
 /*
  * Asked at the TCP -> splice switch of a receiver that is read by blocking calls. One that found TCP bytes queued is
  * inside tcp_recvmsg(), without a reference to the psock, and if another thread takes those bytes it parks there and
@@ -64,8 +62,9 @@ fl_func bool fl_parked(__u64 addr)
 	(BPF_CORE_READ(memcg, which.usage.counter) + (pages) > (__s64)BPF_CORE_READ(memcg, which.max))
 
 /*
- * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. A charge that its own
- * sk_forward_alloc covers can't fail; any other is looked at closely.
+ * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait. That its own sk_forward_alloc
+ * covers the message says nothing: b's lock is not held here, and b's own sends and TCP receives take from it too.
+ * Test: torture, memory.
  */
 fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
 {
@@ -73,8 +72,6 @@ fl_inline __u32 fl_yield_memory(struct tcp_sock *b, __u32 size)
 	unsigned long *pressure, under = 0;
 	__s64 pages = size / 4096 + 64; /* as many as a per-CPU stock of charges may hide */
 
-	if ((__s32)size <= FL_READ(b, inet_conn.icsk_inet.sk.sk_forward_alloc))
-		return FL_R_NONE;
 	pressure = BPF_CORE_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_prot, memory_pressure);
 	if (pressure && !bpf_probe_read_kernel(&under, sizeof(under), pressure) && under)
 		return FL_R_MEMORY;
@@ -129,10 +126,19 @@ fl_inline __u32 fl_yield_sender(struct tcp_sock *a)
 	return FL_R_NONE;
 }
 
-/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages). */
+/* Not enough to yield: in the sockmap it goes wrong over TCP, too (tcp_bpf_sendmsg() drops control messages, FIONREAD). */
 fl_inline bool fl_yield_stays(__u32 reason)
 {
-	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP;
+	return reason == FL_R_MSG_OOB || reason == FL_R_SEND_CONTROL || reason == FL_R_TX_TIMESTAMP || reason == FL_R_ULP ||
+	       reason == FL_R_EDGE_TRIGGERED;
+}
+
+/* Which packets may reach it is then TCP's to say. */
+fl_inline __u32 fl_yield_device(struct tcp_sock *a, struct tcp_sock *b)
+{
+	if (FL_SKC(a).skc_bound_dev_if || FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_bound_dev_if))
+		return FL_R_BOUND_DEVICE;
+	return FL_R_NONE;
 }
 
 /* `effective` of a cgroup holds what is attached to its ancestors too. */

@@ -9,6 +9,7 @@ set -eu
 # lib*-dev uthash-dev        fastlod, fastloctl, their tests; libelf and zlib are libbpf's
 # gcc g++ pkg-config libc6-dev linux-libc-dev
 # iproute2                   network namespaces in tests, a free port in the demo
+# nftables iptables tcpdump  tests: the filters that opted-in traffic yields to
 # procps python3             tests and examples
 # redis-tools                the demo: benchmark, client, and the server (redis-check-rdb is the same
 #                            binary); redis-server would start a service
@@ -17,7 +18,7 @@ packages='
 	libbpf-dev libelf-dev zlib1g-dev
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libcmocka-dev uthash-dev
 	gcc g++ pkg-config libc6-dev linux-libc-dev
-	iproute2 procps python3 redis-tools
+	iproute2 procps python3 redis-tools nftables iptables tcpdump
 '
 
 fail() {

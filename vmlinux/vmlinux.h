@@ -131,19 +131,78 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct linux_mib {
+	unsigned long mibs[64];
+};
+
+/* the loopback device's own filters */
+struct bpf_mprog_entry; /* tcx: Linux 6.6 */
+struct mini_Qdisc;	/* before it */
+struct nf_hook_entries;
+struct bpf_prog;
+struct Qdisc {
+	void *enqueue;
+};
+struct ipv4_devconf {
+	int data[16];
+};
+struct in_device {
+	struct ipv4_devconf cnf;
+};
 struct net_device {
 	unsigned int flags;
+	int ifindex;
+	struct bpf_prog *xdp_prog;
+	struct bpf_mprog_entry *tcx_ingress, *tcx_egress;
+	struct mini_Qdisc *miniq_ingress, *miniq_egress;
+	struct nf_hook_entries *nf_hooks_ingress, *nf_hooks_egress;
+	struct Qdisc *qdisc;
+	struct in_device *ip_ptr;
 };
 struct dst_entry {
 	struct net_device *dev;
 };
+
+/* the filters of a network namespace */
+struct nf_hook_entry {
+	void *hook;
+	void *priv;
+};
+struct nf_hook_entries {
+	u16 num_hook_entries;
+	struct nf_hook_entry hooks[0];
+};
+struct netns_nf {
+	struct nf_hook_entries *hooks_ipv4[5];
+	struct nf_hook_entries *hooks_ipv6[5];
+};
+struct netns_nftables {
+	u8 gencursor;
+};
+struct netns_packet {
+	struct hlist_head sklist;
+};
+struct netns_xfrm {
+	unsigned int policy_count[6];
+	u8 policy_default[3];
+};
 struct net {
 	u64 net_cookie;
+	struct net_device *loopback_dev;
+	struct netns_packet packet;
+	struct netns_nf nf;
+	struct netns_nftables nft;
+	struct netns_xfrm xfrm;
 };
 struct kernfs_node {
 	u64 id;
 };
-struct bpf_prog;
 struct bpf_prog_array_item {
 	struct bpf_prog *prog;
 };
@@ -177,13 +236,16 @@ struct sock_common {
 	unsigned short skc_family;
 	struct proto *skc_prot;
 	unsigned char skc_state;
+	int skc_bound_dev_if;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 	unsigned long skc_flags;
+	struct hlist_node skc_node;
 };
 enum sock_flags {
+	SOCK_DEAD = 0,
 	SOCK_URGINLINE = 1,
 	SOCK_RCVTSTAMP = 11,
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
@@ -210,10 +272,27 @@ typedef struct {
 typedef struct wait_queue_head {
 	struct list_head head;
 } wait_queue_head_t;
+struct fasync_struct;
 struct socket_wq {
 	wait_queue_head_t wait;
+	struct fasync_struct *fasync_list;
+};
+struct wait_queue_entry {
+	struct list_head entry;
+};
+struct epoll_event {
+	__u32 events;
+};
+struct eppoll_entry {
+	struct epitem *base;
+	struct wait_queue_entry wait;
+};
+struct epitem {
+	struct eppoll_entry *pwqlist;
+	struct epoll_event event;
 };
 struct sk_filter;
+struct xfrm_policy;
 struct bpf_local_storage;
 struct sock {
 	struct sock_common __sk_common;
@@ -231,13 +310,18 @@ struct sock {
 	u8 sk_shutdown;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
-	int sk_forward_alloc;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
+	struct xfrm_policy *sk_policy[2];
 	struct dst_entry *sk_dst_cache;
 	void *sk_user_data;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct bpf_local_storage *sk_bpf_storage;
+};
+struct packet_sock {
+	struct sock sk;
+	int ifindex;
+	__be16 num;
 };
 struct inet_sock {
 	struct sock sk;
@@ -294,6 +378,12 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	u32 fd;
 	struct file *file;
+};
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
 };
 struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;

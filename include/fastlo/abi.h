@@ -45,6 +45,23 @@ enum fl_pair_state {
 #define FL_F_CLOSED (1U << 11)
 #define FL_F_UNBASED (1U << 12) /* adopted while open: the first completed receive sets base */
 
+/*
+ * Which of the host's filters make a message go over TCP: fl_ctl.yield for all, and what a policy says of its own
+ * sockets, in the upper half of fl_policy.flags, fl_sk.flags and fl_side.flags. Of two ends every bit counts.
+ */
+#define FL_Y_PACKET (1U << 0) /* AF_PACKET sockets */
+#define FL_Y_RULES (1U << 1)  /* netfilter hooks that hold rules, or of which nothing is known */
+#define FL_Y_HOOKS (1U << 2)  /* every netfilter hook */
+#define FL_Y_TC (1U << 3)
+#define FL_Y_XDP (1U << 4)
+#define FL_Y_XFRM (1U << 5)
+#define FL_Y_LSM (1U << 6)
+#define FL_Y_ALL ((1U << 7) - 1)
+#define FL_F_YIELD_SHIFT 16	/* the bits, */
+#define FL_F_YIELD_SET_SHIFT 24 /* and which of them the policy decides */
+#define FL_F_YIELDS (FL_Y_ALL << FL_F_YIELD_SHIFT | FL_Y_ALL << FL_F_YIELD_SET_SHIFT)
+#define FL_F_TERMS (FL_F_EAGER | FL_F_BLOCKING | FL_F_YIELDS) /* what a policy decides */
+
 /* What an endpoint's readers were seen to do: fl_rx.habits */
 #define FL_HABIT_BLOCKING (1U << 0)
 #define FL_HABIT_WAITALL (1U << 1)
@@ -54,10 +71,10 @@ enum fl_pair_state {
 
 /* socket storage: small, since every opted-in socket has one. Cloned by accept. */
 struct fl_sk {
-	__u32 slot;  /* index into fl_slots + 1; 0: none */
-	__u16 side;  /* 0 or 1 */
-	__u16 flags; /* FL_F_SOCKET .. FL_F_BLOCKING */
-	__u32 refused; /* enum fl_reason, while there is no slot */
+	__u32 slot;    /* index into fl_slots + 1; 0: none */
+	__u16 side;    /* 0 or 1 */
+	__u16 refused; /* enum fl_reason, while there is no slot */
+	__u32 flags;   /* FL_F_SOCKET .. FL_F_BLOCKING, FL_F_YIELDS */
 };
 
 /* Written under the sending socket's lock, by that endpoint's senders only. */
@@ -143,7 +160,7 @@ struct fl_policy_key {
 	__u16 shape;
 };
 struct fl_policy {
-	__u32 flags; /* FL_F_EAGER, FL_F_BLOCKING */
+	__u32 flags; /* FL_F_EAGER, FL_F_BLOCKING, FL_F_YIELDS */
 	__u32 id;
 };
 #define FL_MAX_POLICIES 16384
@@ -154,7 +171,56 @@ enum fl_mode {
 	FL_MODE_UNFIT = 2, /* for good: the self-test found that this kernel loses or reorders bytes */
 };
 
-/* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`. */
+/* A netfilter hook is a function; what is known of it. */
+enum fl_hook_what {
+	FL_HOOK_UNKNOWN = 0,
+	FL_HOOK_QUIET, /* connection tracking and its like: no rules, no effect on an established flow */
+	FL_HOOK_NFT,   /* priv is a struct nft_chain */
+	FL_HOOK_XT,    /* priv is a struct xt_table of IPv4, */
+	FL_HOOK_XT6,   /* or of IPv6 */
+};
+struct fl_hook {
+	__u64 addr; /* of the function; 0: free */
+	__u32 what; /* enum fl_hook_what */
+	__u32 pad;
+};
+/* A table hashed by address: at most FL_HOOK_PROBES places from fl_hook_at() on. */
+#define FL_HOOKS 128
+#define FL_HOOK_PROBES 8
+static inline __attribute__((always_inline)) __u32 fl_hook_at(__u64 addr, __u32 probe)
+{
+	return (__u32)((addr >> 4) + probe) % FL_HOOKS;
+}
+
+enum fl_lsm {
+	FL_LSM_NONE = 0, /* no LSM of this kernel labels packets */
+	FL_LSM_COUNTED,	 /* the words at fl_host.lsm_users tell whether labels are in use */
+	FL_LSM_ALWAYS,
+};
+#define FL_LSM_USERS 3
+
+/*
+ * What fastlod finds out about this kernel for bpf/host.h: addresses from /proc/kallsyms, and offsets of types that
+ * may live in modules, which CO-RE at load time would miss. Renewed when a hook is met that is not in it.
+ */
+struct fl_host {
+	struct fl_hook hooks[FL_HOOKS];
+	__u64 lsm_users[FL_LSM_USERS]; /* addresses of counters */
+	__u32 lsm;		       /* enum fl_lsm */
+	__u16 nft_known;	       /* 0: what follows is not known, every nft hook counts as one with rules */
+	__u16 nft_gen[2];	       /* nft_chain.blob_gen_0, blob_gen_1 */
+	__u16 nft_base;		       /* nft_base_chain.chain, .policy, .stats */
+	__u16 nft_policy;
+	__u16 nft_stats;
+	__u16 xt_known;
+	__u16 xt_private; /* xt_table.private */
+	__u16 xt_entry;	  /* xt_table_info.hook_entry, .underflow, .entries */
+	__u16 xt_underflow;
+	__u16 xt_entries;
+	__u16 pad;
+};
+
+/* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `stranger`. */
 struct fl_ctl {
 	__u32 abi;	     /* FL_ABI_VERSION; stays first for ever */
 	__u32 mode;	     /* enum fl_mode */
@@ -164,15 +230,19 @@ struct fl_ctl {
 	__u32 recheck;	     /* this sweep compares endpoints with the policies */
 	__u32 fresh;	     /* slots never used yet start here */
 	__u32 rmem_blind;    /* sk_rmem_alloc may not count spliced bytes: ask the books, too */
+	__u32 yield;	     /* FL_Y_* */
+	__u32 pad;
 	__u64 ids;	     /* pair ids given out */
 	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
 	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
-	__u32 pad;
+	__u32 pad1;
+	__u64 stranger;	     /* the last hook function that was not in `host` */
+	struct fl_host host;
 };
 
 enum fl_event_type {
-	FL_EV_ADMIT = 1, /* slot is READY; tgids may hold its files */
+	FL_EV_ADMIT = 1, /* slot is READY */
 	FL_EV_RELEASE,	 /* slot is RELEASING */
 	FL_EV_HALF,	 /* an eager end was admitted without its peer */
 	FL_EV_CGROUP,	 /* a cgroup came or went: path globs must be looked at again */
@@ -181,7 +251,6 @@ struct fl_event {
 	__u32 type;
 	__u32 slot;
 	__u32 gen;
-	__u32 tgid[2];
 	__u32 pad;
 };
 
@@ -207,7 +276,6 @@ enum fl_sweep_what {
 struct fl_sweep_rec {
 	__u32 slot;
 	__u32 what;
-	__u32 tgid[2];
 };
 
 /* One record of the list iterator: the slot (its fl_side.sk zeroed), and what only the live sockets know. */
@@ -235,8 +303,9 @@ FL_ASSERT(sizeof(struct fl_side) == 192 && __builtin_offsetof(struct fl_side, co
 FL_ASSERT(sizeof(struct fl_slot) == 512);
 FL_ASSERT(sizeof(struct fl_key) == 48);
 FL_ASSERT(sizeof(struct fl_policy_key) == 16);
-FL_ASSERT(sizeof(struct fl_event) == 24);
-FL_ASSERT(sizeof(struct fl_sweep_rec) == 16);
+FL_ASSERT(sizeof(struct fl_host) == 16 * FL_HOOKS + 56);
+FL_ASSERT(sizeof(struct fl_event) == 16);
+FL_ASSERT(sizeof(struct fl_sweep_rec) == 8);
 FL_ASSERT(sizeof(struct fl_record) == 8 + 32 + 512);
 
 #endif

@@ -315,4 +315,4 @@ CONFORM_CASES(queries, CASE(25, tcp_info_bytes), CASE(25, tcp_info_state), CASE(
 	      CASE_OBSERVED_TOO(25, inq_late, "TCP_INQ set while spliced bytes are unread"), CASE(25, identifiers),
 	      CASE(25, packet_options), CASE(26, zerocopy_send), CASE_OBSERVED_TOO(26, zerocopy_receive, ANOTHER_WAY),
 	      CASE(26, filter_drops), CASE_OBSERVED_TOO(26, ktls, "kTLS cannot be switched on"), CASE(26, repair), CASE(26, md5_keys),
-	      CASE_OBSERVED_TOO(24, address_form, "Corners of the send calls"))
+	      CASE_OBSERVED_TOO(24, address_form, "IPV6_ADDRFORM is busy"))

@@ -21,11 +21,20 @@ static struct {
 	size_t count;
 } cases;
 
+/* Shared by the workers, one for each address kind: what is waited for is the kernel, not the CPU. */
 static struct {
 	unsigned int passed, failed, skipped, deviating, same, unsteady;
-} sum;
+	struct {
+		bool ran, deviated;
+	} cases[CASES_MAX];
+} *sum;
 
 static struct conform_state *states[MODES + 1]; /* the last one: plain, again */
+
+static void count(unsigned int *what, unsigned int n)
+{
+	__atomic_fetch_add(what, n, __ATOMIC_RELAXED);
+}
 
 void conform_register(const struct conform_case *list, size_t count)
 {
@@ -93,7 +102,7 @@ static bool failed(const struct conform_case *what, enum mode mode, enum kind ki
 	result("FAIL", what, mode, kind, s->why);
 	if (s->len)
 		transcript_diff(states[PLAIN]->text, s->text, mode_name(mode));
-	sum.failed++;
+	count(&sum->failed, 1);
 	return true;
 }
 
@@ -107,24 +116,24 @@ static bool compare(const struct conform_case *what, enum mode mode, enum kind k
 		return false;
 	if (s->outcome == SKIPPED) {
 		result("skip", what, mode, kind, s->why);
-		sum.skipped++;
+		count(&sum->skipped, 1);
 		return false;
 	}
 	same = transcript_same(states[PLAIN]->text, s->text);
 	excused = !same && what->deviates && (mode == EAGER || (what->expects & OBSERVED_TOO));
 	if (!same && !excused && plain_does_it(what, kind, s)) {
 		same = true;
-		sum.unsteady++;
+		count(&sum->unsteady, 1);
 		result("ok", what, mode, kind, "(plain TCP does it now and then)");
 	} else {
 		result(same ? "ok" : excused ? "deviates" : "DIFF", what, mode, kind, excused ? what->deviates : "");
 	}
 	if ((!same && !excused) || verbose)
 		transcript_diff(states[PLAIN]->text, s->text, mode_name(mode));
-	sum.same += same;
-	sum.deviating += excused;
-	sum.passed += same || excused;
-	sum.failed += !same && !excused;
+	count(&sum->same, same);
+	count(&sum->deviating, excused);
+	count(&sum->passed, same || excused);
+	count(&sum->failed, !same && !excused);
 	return excused;
 }
 
@@ -138,7 +147,7 @@ static bool run_kind(const struct conform_case *what, enum kind kind, bool verbo
 		return false;
 	if (states[PLAIN]->outcome == SKIPPED) {
 		result("skip", what, PLAIN, kind, states[PLAIN]->why);
-		sum.skipped++;
+		count(&sum->skipped, 1);
 		return true;
 	}
 	for (enum mode mode = OBSERVED; mode < MODES; mode++) {
@@ -191,15 +200,20 @@ static bool wanted(const struct conform_options *o, const struct conform_case *w
 	return (!o->only || strcmp(o->only, what->name) == 0) && (!o->group || o->group == what->group);
 }
 
+static void *shared(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
 static int set_up(void)
 {
 	int r;
 
-	for (int i = 0; i <= MODES; i++) {
-		states[i] = mmap(NULL, sizeof(*states[i]), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		if (states[i] == MAP_FAILED)
-			return -ENOMEM;
-	}
+	sum = shared(sizeof(*sum));
+	if (!sum)
+		return -ENOMEM;
 	r = env_up(POLICY);
 	if (r == 0)
 		r = netns_own(); /* here, so that every case's process has the same one */
@@ -208,18 +222,62 @@ static int set_up(void)
 	return r < 0 ? r : 0;
 }
 
-static void run_case(const struct conform_options *o, const struct conform_case *what)
+/* All cases for one kind, in a process of its own. Its output goes into a file, to be shown in one piece. */
+static void worker(const struct conform_options *o, enum kind kind, FILE *out)
 {
-	bool deviated = false, ran = false;
+	dup2(fileno(out), STDOUT_FILENO);
+	for (int i = 0; i <= MODES; i++) {
+		states[i] = shared(sizeof(*states[i]));
+		if (!states[i])
+			_exit(1);
+	}
+	for (size_t i = 0; i < cases.count; i++) {
+		if (!wanted(o, cases.list[i]))
+			continue;
+		if (run_kind(cases.list[i], kind, o->verbose))
+			sum->cases[i].deviated = true;
+		sum->cases[i].ran = true;
+	}
+	fflush(stdout);
+	_exit(0);
+}
 
+static void show(FILE *out)
+{
+	char line[4096];
+
+	rewind(out);
+	while (fgets(line, sizeof(line), out))
+		fputs(line, stdout);
+	fclose(out);
+	fflush(stdout);
+}
+
+static void run_kinds(const struct conform_options *o)
+{
+	FILE *out[KINDS] = { NULL };
+	pid_t pid[KINDS] = { 0 };
+	int status;
+
+	fflush(NULL);
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		if (o->kind && strcmp(o->kind, kind_names[kind]) != 0)
 			continue;
-		deviated |= run_kind(what, kind, o->verbose);
-		ran = true;
+		out[kind] = tmpfile();
+		pid[kind] = out[kind] ? fork() : -1;
+		if (pid[kind] == 0)
+			worker(o, kind, out[kind]);
 	}
-	if (what->deviates && ran && !deviated && !env.plain)
-		printf("note: %s never deviated ('%s')\n", what->name, what->deviates);
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		if (!pid[kind])
+			continue;
+		if (pid[kind] < 0 || waitpid(pid[kind], &status, 0) < 0 || status != 0) {
+			printf("the cases for %s ended early\n", kind_names[kind]);
+			sum->failed++;
+		}
+		if (out[kind])
+			show(out[kind]);
+	}
 }
 
 int conform_main(const struct conform_options *o)
@@ -234,11 +292,11 @@ int conform_main(const struct conform_options *o)
 		return 0;
 	if (!headings_exist() || set_up() < 0)
 		return 1;
+	run_kinds(o);
 	for (size_t i = 0; i < cases.count; i++) {
-		if (!wanted(o, cases.list[i]))
-			continue;
-		ran++;
-		run_case(o, cases.list[i]);
+		ran += sum->cases[i].ran;
+		if (cases.list[i]->deviates && sum->cases[i].ran && !sum->cases[i].deviated && !env.plain)
+			printf("note: %s never deviated ('%s')\n", cases.list[i]->name, cases.list[i]->deviates);
 	}
 	if (!ran) {
 		printf("no case '%s'\n", o->only ? o->only : "");
@@ -246,7 +304,7 @@ int conform_main(const struct conform_options *o)
 	}
 	printf("%u cases, 2 modes beside plain TCP, %d address kinds: %u identical (%u of them as plain TCP does now and "
 	       "then), %u deviating\n",
-	       ran, o->kind ? 1 : KINDS, sum.same, sum.unsteady, sum.deviating);
-	printf("%u passed, %u failed, %u skipped\n", sum.passed, sum.failed, sum.skipped);
-	return sum.failed ? 1 : 0;
+	       ran, o->kind ? 1 : KINDS, sum->same, sum->unsteady, sum->deviating);
+	printf("%u passed, %u failed, %u skipped\n", sum->passed, sum->failed, sum->skipped);
+	return sum->failed ? 1 : 0;
 }

@@ -107,6 +107,7 @@ bool await(struct conform *c, int fd, short events);
 bool arrived(struct conform *c, int fd);
 /* Until that thread sleeps in that system call (SYS_*). tid as of gettid(2), of this process or of a child. */
 bool asleep(struct conform *c, pid_t tid, long nr);
+int sleeps(pid_t tid, long nr); /* the same, quiet: 1, 0 if it has ended, -ETIMEDOUT */
 void blocking(int fd, bool on);		       /* quiet; pairs start non-blocking */
 void opt(int fd, int level, int name, int value); /* setsockopt of an int, quiet */
 /* Quiet, verified by pair.c: sends len bytes as messages of `msg` from end `from` and reads them at the other one. */

@@ -31,7 +31,7 @@ static const struct tcp_md5sig md5 = {
 #define VARIES OPTION_VARIES
 #define GET NONE, OPTION_GET_ONLY
 #define GET_VARIES NONE, OPTION_GET_ONLY | OPTION_VARIES
-#define BINDS "with a host address plain TCP stops, since its packets are not from `lo`; a spliced pair goes on"
+#define BINDS "with a host address plain TCP stops, since its packets are not from `lo`; and so does the pair: it yields"
 #define PACKETS "spliced messages are no packets; kept for what goes over TCP"
 
 #ifndef SO_PASSPIDFD
@@ -186,7 +186,7 @@ const struct option options[] = {
 	I4(IP_TOS, INT(0x10), 0, PACKETS),
 	I4(IP_TRANSPARENT, INT(1)),
 
-	I6(IPV6_ADDRFORM, INT(AF_INET)),
+	I6(IPV6_ADDRFORM, INT(AF_INET), OPTION_BUSY),
 	I6(IPV6_ADDR_PREFERENCES, INT(IPV6_PREFER_SRC_PUBLIC)),
 	I6(IPV6_AUTOFLOWLABEL, INT(1)),
 	I6(IPV6_DONTFRAG, INT(1)),

@@ -13,6 +13,7 @@ enum {
 	OPTION_VARIES = 1 << 1,   /* what get returns differs from run to run: only its length counts */
 	OPTION_GET_ONLY = 1 << 2,
 	OPTION_MAY_STOP = 1 << 3, /* plain TCP stops to deliver over a host address, which takes every wait's full patience: not tried */
+	OPTION_BUSY = 1 << 4, /* EBUSY in a sockmap (docs/DEVIATIONS.md) */
 };
 
 struct option {

@@ -86,7 +86,7 @@ static bool ended(pid_t tid)
 	return file_read(path, text, sizeof(text)) <= 0 || strstr(text, ") Z ");
 }
 
-bool asleep(struct conform *c, pid_t tid, long nr)
+int sleeps(pid_t tid, long nr)
 {
 	int64_t until = now_ms() + PATIENCE_MS;
 	char path[64], text[256] = "";
@@ -94,14 +94,22 @@ bool asleep(struct conform *c, pid_t tid, long nr)
 	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
 	do {
 		if (file_read(path, text, sizeof(text)) > 0 && text[0] >= '0' && text[0] <= '9' && atol(text) == nr)
-			return true;
-		if (ended(tid)) {
-			say(c, "(the call is over already)");
-			return false;
-		}
+			return 1;
+		if (ended(tid))
+			return 0;
 	} while (tick(until));
-	say(c, "(waited in vain for a thread to sleep in system call %ld)", nr);
-	return false;
+	return -ETIMEDOUT;
+}
+
+bool asleep(struct conform *c, pid_t tid, long nr)
+{
+	int r = sleeps(tid, nr);
+
+	if (r == 0)
+		say(c, "(the call is over already)");
+	else if (r < 0)
+		say(c, "(waited in vain for a thread to sleep in system call %ld)", nr);
+	return r > 0;
 }
 
 void blocking(int fd, bool on)

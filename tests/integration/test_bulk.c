@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A stream whose reader never catches up leaves the sockmap, where it would be slower than plain TCP, and is
+ * A stream whose reader never catches up, or that a filter keeps on TCP, leaves the sockmap, where it would be slower than plain TCP, and is
  * taken back in after a pause. Every byte is verified on the way out and back.
  */
 #include "check.h"
 
+#include <bpf/bpf.h>
+#include <fcntl.h>
+
+#include "filter.h"
 #include "rules.h"
 
 #define MSG 60000
@@ -39,10 +43,37 @@ static void never_caught_up(void **state)
 	pair_close(&p);
 }
 
+/* The same behind a filter that stays: it says which, and comes back when that is gone. */
+static void filtered(void **state)
+{
+	int dir = open(env.app, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct probe probe;
+	int64_t deadline;
+	struct pair p;
+
+	(void)state;
+	ok(probe_load(&probe, BPF_PROG_TYPE_CGROUP_SKB));
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	ok(bpf_prog_attach(probe.prog, dir, BPF_CGROUP_INET_EGRESS, BPF_F_ALLOW_MULTI));
+	ok(pair_pump(&p, CLIENT, (uint64_t)FL_BULK_BYTES + (1 << 20), MSG));
+	expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
+	expect_reason(p.fd[CLIENT], FL_R_CGROUP_FILTER);
+	ok(bpf_prog_detach2(probe.prog, dir, BPF_CGROUP_INET_EGRESS));
+	deadline = now_ms() + BULK_PATIENCE_MS;
+	while (info(p.fd[CLIENT]).state == FASTLO_STATE_TCP && tick(deadline))
+		ok(pair_pingpong(&p, 1, 100));
+	ok(pair_warm(&p));
+	pair_close(&p);
+	probe_close(&probe);
+	close(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(never_caught_up),
+		cmocka_unit_test(filtered),
 	};
 
 	return run_group(tests, group_up, group_down);

@@ -5,8 +5,12 @@
  */
 #include "check.h"
 
+#include <dirent.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+
+#include <bpf/bpf.h>
 
 #include "traffic.h"
 
@@ -167,6 +171,78 @@ static void killed_and_restarted(void **state)
 	ok(env_restart());
 }
 
+/* Pins whose names begin so */
+static void unpin(const char *prefix)
+{
+	DIR *d = opendir(env.pins);
+	struct dirent *e;
+	char path[512];
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", env.pins, e->d_name);
+		if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+			assert_return_code(unlink(path), errno);
+	}
+	closedir(d);
+}
+
+/* Links are pinned last and removed first: with some maps and no link, nothing is at work, and it starts anew. */
+static void killed_while_pinning(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	ok(env_kill());
+	unpin("link_");
+	unpin("list");
+	unpin("fl_p");
+	ok(env_restart());
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	pair_close(&p);
+	/* with links it is not fastlod's doing: refused */
+	ok(env_kill());
+	unpin("fl_p");
+	assert_int_equal(env_restart(), -ECHILD);
+	assert_true(env_has_pins());
+	unpin("l");
+	unpin("fl_");
+	unpin("data_");
+	ok(env_restart());
+}
+
+/* A fastlod of another ABI refuses to start, and what it found goes on working. */
+static void another_abi_is_left_alone(void **state)
+{
+	char path[256];
+	uint64_t before;
+	struct fl_ctl *ctl;
+	struct pair p;
+	int fd;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	ok(pair_send(&p, CLIENT, 1000));
+	before = spliced(p.fd[CLIENT]);
+	ok(env_kill());
+	snprintf(path, sizeof(path), "%s/data_ctl", env.pins);
+	fd = ok(bpf_obj_get(path));
+	ctl = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(ctl, MAP_FAILED);
+	ctl->abi++;
+	assert_int_equal(env_restart(), -ECHILD);
+	ok(pair_drain(&p, CLIENT));
+	ok(pair_pingpong(&p, 10, 1000));
+	assert_true(spliced(p.fd[CLIENT]) > before);
+	ctl->abi--;
+	munmap(ctl, 4096);
+	close(fd);
+	ok(env_restart());
+	pair_close(&p);
+}
+
 static void drain_and_resume(void **state)
 {
 	uint64_t before;
@@ -252,6 +328,8 @@ int main(void)
 		cmocka_unit_test(stopped_with_unread_bytes),
 		cmocka_unit_test(stopped_again_and_again),
 		cmocka_unit_test(killed_and_restarted),
+		cmocka_unit_test(killed_while_pinning),
+		cmocka_unit_test(another_abi_is_left_alone),
 		cmocka_unit_test(drain_and_resume),
 		cmocka_unit_test(malformed_config),
 		cmocka_unit_test(without_capabilities),

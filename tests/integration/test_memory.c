@@ -5,55 +5,24 @@
 #include "check.h"
 
 #include <fcntl.h>
-#include <mntent.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 
 #define LIMIT "2097152"
 
-static char memory_home[512], memory_own[600];
-
-/* This process's cgroup in the v1 memory hierarchy: 0, or -1 if there is none with a limit for TCP. */
-static int find_memory(void)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "r");
-	char text[4096], path[700], *at;
-	struct mntent *m;
-
-	while (mounts && (m = getmntent(mounts)))
-		if (strcmp(m->mnt_type, "cgroup") == 0 && hasmntopt(m, "memory"))
-			break;
-	if (!mounts || !m || file_read("/proc/self/cgroup", text, sizeof(text)) < 0)
-		return -1;
-	at = strstr(text, ":memory:");
-	if (!at)
-		return -1;
-	at += strlen(":memory:");
-	at[strcspn(at, "\n")] = '\0';
-	snprintf(memory_home, sizeof(memory_home), "%s%s", m->mnt_dir, at);
-	snprintf(memory_own, sizeof(memory_own), "%s/fastlo-test-%d", memory_home, getpid());
-	endmntent(mounts);
-	snprintf(path, sizeof(path), "%s/memory.kmem.tcp.limit_in_bytes", memory_home);
-	return access(path, W_OK);
-}
-
 static int open_limited(struct pair *p, bool eager)
 {
-	char path[700];
-	int r;
+	struct memory memory;
+	int r = memory_new(&memory, LIMIT);
 
-	if (mkdir(memory_own, 0755) < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "%s/memory.kmem.tcp.limit_in_bytes", memory_own);
-	r = file_write(path, LIMIT);
-	if (r == 0)
-		r = env_join(memory_own);
+	if (r < 0)
+		return r;
+	r = memory_enter(&memory);
 	if (r == 0)
 		r = pair_dial(p, &(struct dial){ .kind = V4, .opt = { eager, eager } });
-	env_join(memory_home);
-	rmdir(memory_own);
+	memory_leave(&memory);
+	memory_free(&memory);
 	return r;
 }
 
@@ -143,11 +112,14 @@ static int limited(bool eager)
 
 static void limit_of_tcp_memory(void **state)
 {
+	struct memory memory;
+
 	(void)state;
-	if (find_memory() < 0) {
+	if (memory_new(&memory, LIMIT) < 0) {
 		print_message("no cgroup v1 memory.kmem.tcp.limit_in_bytes here, skipping\n");
 		skip();
 	}
+	memory_free(&memory);
 	assert_int_equal(limited(false), 0);
 	assert_int_equal(limited(true), 0);
 }

@@ -156,12 +156,18 @@ static void zerocopy(void **state)
 				       .of_sender = true });
 }
 
-static void tx_timestamp(void **state)
+static void oobinline(void **state)
 {
 	(void)state;
-	option_yields(&(struct trait){ SOL_SOCKET, SO_TIMESTAMPING,
-				       INT(SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_SOFTWARE), OFF(0),
-				       .reason = FL_R_TX_TIMESTAMP, .of_sender = true });
+	option_yields(&(struct trait){ SOL_SOCKET, SO_OOBINLINE, INT(1), OFF(0), .reason = FL_R_OOBINLINE });
+}
+
+static void bound_device(void **state)
+{
+	(void)state;
+	for (int of_sender = 0; of_sender < 2; of_sender++)
+		option_yields(&(struct trait){ SOL_SOCKET, SO_BINDTODEVICE, .on = "lo", .on_len = 3, .off = "", .off_len = 1,
+					       .reason = FL_R_BOUND_DEVICE, .of_sender = of_sender });
 }
 
 static void pacing(void **state)
@@ -182,13 +188,14 @@ static void msg_oob(void **state)
 		uint64_t before;
 
 		ok(pair_open(&p, V4, true, true));
-		assert_return_code(setsockopt(p.fd[!from], SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), errno);
 		check_splices(&p, from);
 		ok(pair_send(&p, from, 3000));
 		before = spliced(p.fd[from]);
 		assert_int_equal(ok(pair_try_send(&p, from, 10, MSG_OOB)), 10);
 		assert_int_equal(spliced(p.fd[from]), before);
 		ok(pair_send(&p, from, 3000));
+		/* only now: it would be a reason of its own */
+		assert_return_code(setsockopt(p.fd[!from], SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), errno);
 		ok(pair_drain(&p, from));
 		check_yields(&p, from, FL_R_MSG_OOB);
 		assert_int_equal(spliced(p.fd[from]), before);
@@ -281,7 +288,8 @@ int main(void)
 		cmocka_unit_test(tcp_inq),
 		cmocka_unit_test(rx_timestamp),
 		cmocka_unit_test(zerocopy),
-		cmocka_unit_test(tx_timestamp),
+		cmocka_unit_test(oobinline),
+		cmocka_unit_test(bound_device),
 		cmocka_unit_test(pacing),
 		cmocka_unit_test(msg_oob),
 		cmocka_unit_test(cgroup_filter),

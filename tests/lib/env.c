@@ -257,11 +257,10 @@ void env_down(void)
 	waitpid(janitor, NULL, 0);
 }
 
-int env_restart(void)
+int env_start(void)
 {
-	char path[576], text[65536];
+	char path[576];
 	char *argv[] = { path, (char *)"-c", env.config, NULL };
-	int64_t until = now_ms() + PATIENCE_MS;
 	int log, r;
 
 	r = env_program("fastlod", env.daemon_as.uid, path, sizeof(path));
@@ -272,17 +271,32 @@ int env_restart(void)
 		return -errno;
 	r = proc_spawn_as(argv, NULL, &env.daemon_as, env.home, log, log, &shared->daemon);
 	close(log);
-	if (r < 0)
-		return r;
-	do {
-		if (file_read(env.log, text, sizeof(text)) > 0 && strstr(text, "ready"))
-			return 0;
-		if (waitpid(shared->daemon, NULL, WNOHANG) == shared->daemon) {
-			shared->daemon = 0;
-			return -ECHILD;
-		}
-	} while (tick(until));
-	return -ETIMEDOUT;
+	return r;
+}
+
+int env_ready(void)
+{
+	char text[65536];
+
+	if (file_read(env.log, text, sizeof(text)) > 0 && strstr(text, "ready"))
+		return 1;
+	if (waitpid(shared->daemon, NULL, WNOHANG) != shared->daemon)
+		return 0;
+	shared->daemon = 0;
+	return -ECHILD;
+}
+
+int env_restart(void)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+	int r = env_start();
+
+	while (r == 0) {
+		r = env_ready();
+		if (r == 0 && !tick(until))
+			r = -ETIMEDOUT;
+	}
+	return r < 0 ? r : 0;
 }
 
 int env_sigterm_and_wait(void)

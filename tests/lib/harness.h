@@ -48,7 +48,9 @@ extern struct env env;
 /* extra: further lines of [fastlo], then sections; "@CGROUP@" becomes env.rel */
 int env_up(const char *extra);
 void env_down(void);
-int env_restart(void);		/* starts fastlod again, same configuration */
+int env_start(void);		/* starts fastlod again, same configuration, env.bin's binary */
+int env_ready(void);		/* 1; 0: not yet */
+int env_restart(void);		/* starts it and waits until it is ready */
 int env_sigterm_and_wait(void); /* wait status */
 int env_kill(void);		/* SIGKILL, reaped */
 pid_t env_daemon(void);
@@ -85,6 +87,28 @@ int netns_enter(int ns, int *ret_old); /* ns < 0: stays; this thread only */
 void netns_leave(int old);
 int netns_own(void); /* a netns with OWN_ADDR on a veth, made at first use */
 int veth_up(int ns_a, const char *addr_a, int ns_b, const char *addr_b);
+
+/* ---- memory.c: -ENOENT or -EACCES where there is no such controller. Its sockets outlive it. */
+struct memory {
+	char home[600], own[660];
+};
+int memory_new(struct memory *ret, const char *limit);
+int memory_write(const struct memory *m, const char *file, const char *value);
+int64_t memory_read(const struct memory *m, const char *file);
+int memory_enter(const struct memory *m); /* this process; its new sockets are limited */
+void memory_leave(const struct memory *m);
+void memory_free(const struct memory *m);
+
+/* ---- table.c: the pins, fastlod not asked */
+struct table_left {
+	uint32_t used;	   /* slots ever used */
+	uint32_t not_free; /* of those, not in the free list, */
+	uint32_t twice;	   /* or in it twice */
+	uint32_t pairs, pending, admitted;
+};
+int table_read(struct fl_record **ret, size_t *ret_n); /* free() it */
+void table_dump(FILE *to, uint64_t pair);
+int table_left(struct table_left *ret);
 
 /* ---- pattern.c: the byte at an offset of a stream */
 void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t off);

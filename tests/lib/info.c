@@ -3,6 +3,10 @@
  * What a socket itself says about its fast path: FASTLO_INFO, and waiting until it says something.
  */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
 #include "harness.h"
 
@@ -45,6 +49,22 @@ uint64_t spliced(int fd)
 	return info(fd).tx_spliced_bytes;
 }
 
+static void tcp_dump(FILE *to, int fd)
+{
+	struct tcp_info t = { 0 };
+	socklen_t len = sizeof(t);
+	int in = -1, out = -1;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &t, &len) < 0)
+		return;
+	ioctl(fd, FIONREAD, &in);
+	ioctl(fd, SIOCOUTQ, &out);
+	fprintf(to, "  tcp: state %u unacked %u retransmits %u rto %u us last_data_sent %u ms last_data_recv %u ms "
+		    "rcv_space %u FIONREAD %d SIOCOUTQ %d\n",
+		t.tcpi_state, t.tcpi_unacked, t.tcpi_retransmits, t.tcpi_rto, t.tcpi_last_data_sent,
+		t.tcpi_last_data_recv, t.tcpi_rcv_space, in, out);
+}
+
 void info_dump(FILE *to, const char *label, int fd)
 {
 	struct fastlo_info i = info(fd);
@@ -56,4 +76,5 @@ void info_dump(FILE *to, const char *label, int fd)
 		(unsigned long long)i.tx_spliced_bytes, (unsigned long long)i.tx_spliced_msgs,
 		(unsigned long long)i.tx_tcp_bytes, (unsigned long long)i.rx_spliced_bytes,
 		(unsigned long long)i.rx_returned_bytes);
+	tcp_dump(to, fd);
 }

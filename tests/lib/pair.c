@@ -192,4 +192,6 @@ void pair_dump(FILE *to, const struct pair *p)
 		fprintf(to, "  sent %llu, of which the other end received %llu\n", (unsigned long long)p->sent[i],
 			(unsigned long long)p->got[i]);
 	}
+	if (!env.plain)
+		table_dump(to, info(p->fd[CLIENT]).pair);
 }

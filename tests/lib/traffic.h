@@ -31,11 +31,13 @@ struct traffic;
 int traffic_start(struct traffic **ret, struct pair *p, const struct traffic_opts *o); /* four threads */
 int traffic_fork(struct traffic **ret, struct pair *p, const struct traffic_opts *o);  /* two processes */
 uint64_t traffic_bytes(const struct traffic *t); /* received so far, both directions */
+/* The watchdog, for who does something else meanwhile: call it now and then. 0, or the error. */
+int traffic_check(struct traffic *t);
 /* Waits until each direction has received `more` bytes more than now. */
 int traffic_more(struct traffic *t, uint64_t more);
 /*
  * Waits until everything sent was received, ending it first unless it has a budget. 0, or the first error:
- * -EBADMSG wrong byte, -ETIMEDOUT no progress for 30 s (after a dump of both ends). Frees t.
+ * -EBADMSG wrong byte, -ETIMEDOUT no progress of a direction for 30 s (after a dump of both ends). Frees t.
  */
 int traffic_stop(struct traffic *t);
 

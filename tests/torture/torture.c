@@ -1,134 +1,72 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Stream torture: two-way streams whose every byte names its offset, of random sizes by random calls, over
- * eager and observed pairs of every address kind, between threads and between processes. A wrong byte, a
- * missing one or 30 s without progress fails; so does a scenario that never spliced, or never yielded.
- * The seed is printed; --seed with --scenario does the same calls again.
+ * Options, and the scenarios one after the other. The seed is printed; --seed with --scenario does the same
+ * calls again (how they interleave is the machine's own).
  */
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "traffic.h"
-
-#define CONFIG "[policy torture]\ncgroup = @CGROUP@\n" /* whoever does not opt in himself is observed */
-#define ABREAST 2 /* pairs at a time: enough to keep two CPUs busy */
-#define WILD (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS)
-#define TALK (WILD | TRAFFIC_CATCHUP) /* a sender that never waits for its reader soon stays on TCP */
-
-struct scenario {
-	const char *name;
-	enum kind kind;
-	bool eager, processes;
-	unsigned int flags;
-	size_t max_send, max_recv;
-	int share;  /* of the bytes asked for, in parts of all shares */
-	int pairs;  /* opened one after the other */
-	bool tcp_only; /* may legitimately never be spliced */
-};
-
-static const struct scenario scenarios[] = {
-	{ "eager-v4", V4, true, false, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
-	{ "eager-v6", V6, true, true, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
-	{ "eager-mapped", MAPPED, true, false, TALK, 1 << 16, 1 << 16, 8, 8 },
-	{ "eager-own", OWN, true, true, TALK, 1 << 16, 1 << 16, 8, 8 },
-	{ "eager-full", V6, true, true, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 8, 8 },
-	{ "eager-blocking", V4, true, true, TALK | TRAFFIC_BLOCKING, 1 << 16, 1 << 18, 10, 8 },
-	{ "eager-waitall", V6, true, false, WILD | TRAFFIC_BLOCKING | TRAFFIC_WAITALL, 1 << 18, 1 << 18, 6, 8, true },
-	{ "eager-small", V4, true, false, TRAFFIC_PEEK | TRAFFIC_VECTORS, 400, 3000, 1, 4 },
-	{ "eager-mixed", V6, true, true, TRAFFIC_VECTORS | TRAFFIC_CATCHUP, 1 << 18, 3000, 2, 4 },
-	{ "eager-short", V4, true, false, TALK, 1 << 15, 1 << 15, 2, 400 },
-	{ "observed-v4", V4, false, true, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
-	{ "observed-v6", V6, false, false, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 10, 8 },
-	{ "observed-mapped", MAPPED, false, true, TALK, 1 << 16, 1 << 16, 8, 8 },
-	{ "observed-own", OWN, false, false, TALK, 1 << 16, 1 << 16, 8, 8 },
-	{ "observed-full", V4, false, false, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 8, 8 },
-	{ "observed-small", V6, false, true, WILD, 400, 3000, 1, 4 },
-	{ "observed-short", MAPPED, false, false, TALK, 1 << 15, 1 << 15, 2, 400 },
-};
-#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+#include "torture.h"
 
 static struct {
 	uint64_t bytes, seed;
-	int64_t until; /* ms; 0: no limit */
+	uint64_t seconds;
 	const char *scenario;
-} opt = { .bytes = 10ULL << 30 };
+} opt = { .seconds = 10 };
 
-struct result {
-	uint64_t bytes, spliced, tcp;
-	int error;
-};
-
-static int run_pairs(const struct scenario *s, uint64_t per_direction, uint64_t seed, struct result *res)
+int run_fail(struct run *run, const char *fmt, ...)
 {
-	struct pair p[ABREAST];
-	struct traffic *t[ABREAST];
-	int n, r = 0;
+	va_list ap;
 
-	for (n = 0; n < ABREAST && r == 0; n++) {
-		struct traffic_opts o = { .bytes = per_direction, .seed = seed + n, .max_send = s->max_send,
-					  .max_recv = s->max_recv, .flags = s->flags };
-
-		r = pair_open(&p[n], s->kind, s->eager, s->eager);
-		if (r < 0)
-			break;
-		p[n].seed = seed * 1000 + n * 2;
-		r = (s->processes ? traffic_fork : traffic_start)(&t[n], &p[n], &o);
-	}
-	for (int i = 0; i < n; i++) {
-		int e = traffic_stop(t[i]);
-
-		if (e < 0) {
-			fprintf(stderr, "%s: pair seed %llu: %s\n", s->name, (unsigned long long)seed + i,
-				e == -EBADMSG ? "MISMATCH" : strerror(-e));
-			pair_dump(stderr, &p[i]);
-			r = e;
-		}
-		for (int side = 0; side < 2; side++) {
-			res->bytes += p[i].got[side];
-			res->spliced += info(p[i].fd[side]).tx_spliced_bytes;
-			res->tcp += info(p[i].fd[side]).tx_tcp_bytes;
-		}
-		pair_close(&p[i]);
-	}
-	return r;
+	va_start(ap, fmt);
+	if (!run->why[0])
+		vsnprintf(run->why, sizeof(run->why), fmt, ap);
+	va_end(ap);
+	return -EPROTO;
 }
 
-static bool time_left(void)
+int run_counted(struct run *run, const char *counter)
 {
-	return !opt.until || now_ms() < opt.until;
+	size_t at = strlen(run->note);
+	int64_t n;
+
+	if (env.plain)
+		return 0;
+	n = env_stat(counter);
+	if (n <= 0)
+		return run_fail(run, "'%s' was never counted", counter);
+	snprintf(run->note + at, sizeof(run->note) - at, ", %s %lld", counter, (long long)n);
+	return 0;
 }
 
-static bool run_scenario(const struct scenario *s, uint64_t bytes, uint64_t seed)
+static int run_one(const struct scenario *s, uint64_t seed, uint64_t bytes)
 {
-	uint64_t per_direction = bytes / s->pairs / ABREAST / 2 * ABREAST;
+	struct run run = { .seed = seed, .bytes = bytes };
 	int64_t start = now_ms();
-	struct result res = { 0 };
-	int rounds = s->pairs / ABREAST;
-	const char *why = NULL;
+	int r = env_up(s->config);
 
-	if (per_direction < 4096)
-		per_direction = 4096;
-	for (int i = 0; i < rounds && res.error == 0 && (i == 0 || time_left()); i++)
-		res.error = run_pairs(s, per_direction, seed * 100003 + i * ABREAST, &res);
-	if (res.error)
-		why = res.error == -EBADMSG ? "wrong byte" : strerror(-res.error);
-	else if (!env.plain && !s->tcp_only && !res.spliced)
-		why = "nothing was spliced";
-	else if (!env.plain && res.spliced + res.tcp != res.bytes)
-		why = "the sockets' counters do not add up";
-	printf("%s %-16s %8.1f MiB %6.1f s, %5.1f %% spliced%s%s\n", why ? "FAIL" : "  ok", s->name,
-	       res.bytes / 1048576.0, (now_ms() - start) / 1000.0,
-	       res.bytes ? 100.0 * res.spliced / res.bytes : 0, why ? ": " : "", why ? why : "");
-	if (why && !env.plain)
-		printf("     spliced %llu + tcp %llu, received %llu\n", (unsigned long long)res.spliced,
-		       (unsigned long long)res.tcp, (unsigned long long)res.bytes);
+	run.until = now_ms() + 1000 * opt.seconds;
+	if (r < 0)
+		run_fail(&run, "no environment");
+	else
+		r = s->run(s, &run);
+	if (r < 0)
+		run_fail(&run, "%s", r == -EBADMSG ? "wrong byte" : strerror(-r));
+	if (run.why[0] && r == 0)
+		r = -EPROTO;
+	printf("%s %-16s %8.1f MiB %6.1f s, %5.1f %% spliced%s%s%s\n", r < 0 ? "FAIL" : r ? "SKIP" : "  ok", s->name,
+	       run.moved / 1048576.0, (now_ms() - start) / 1000.0, run.moved ? 100.0 * run.spliced / run.moved : 0,
+	       run.note, run.why[0] ? ": " : "", run.why);
+	if (r < 0)
+		env_log_dump(stderr);
+	env_down();
 	fflush(stdout);
-	return !why;
+	return r;
 }
 
 static uint64_t size_arg(const char *text)
@@ -138,18 +76,23 @@ static uint64_t size_arg(const char *text)
 	const char *unit = "kMGT", *at = *end ? strchr(unit, *end) : NULL;
 
 	if (end == text || n < 0 || (*end && (!at || end[1]))) {
-		fprintf(stderr, "torture: '%s' is not a size such as 500M or 10G\n", text);
+		fprintf(stderr, "torture: '%s' is not a number such as 60, 500M or 10G\n", text);
 		exit(1);
 	}
 	return at ? (uint64_t)(n * (1ULL << 10 * (at - unit + 1))) : (uint64_t)n;
 }
 
-static void usage(void)
+static void list(void)
 {
-	puts("usage: torture [--bytes N[kMGT]] [--seconds N] [--seed N] [--scenario NAME]\n"
-	     "--seconds alone goes round and round until the time is over. PLAIN=1: without fastlod.\nscenarios:");
-	for (size_t i = 0; i < SCENARIOS; i++)
-		printf("  %s\n", scenarios[i].name);
+	for (size_t i = 0; i < n_scenarios; i++)
+		puts(scenarios[i].name);
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: torture [--seconds N] [--bytes N[kMGT]] [--seed N] [--scenario NAME] [--list]\n"
+	      "Each scenario runs for --seconds (10). With --bytes the plain streams share that many bytes instead.\n"
+	      "PLAIN=1 in the environment: without fastlod.\n", to);
 }
 
 static void parse(int argc, char **argv)
@@ -157,66 +100,67 @@ static void parse(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "bytes", required_argument, NULL, 'b' },    { "seconds", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'r' },     { "scenario", required_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },	      { 0 },
+		{ "list", no_argument, NULL, 'l' },	      { "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
-	bool bytes = false;
 	int c;
 
 	opt.seed = (uint64_t)time(NULL) * 1000 + getpid() % 1000;
-	while ((c = getopt_long(argc, argv, "b:s:r:n:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "b:s:r:n:lh", longs, NULL)) != -1) {
 		if (c == 'b') {
 			opt.bytes = size_arg(optarg);
-			bytes = true;
 		} else if (c == 's') {
-			opt.until = now_ms() + 1000 * (int64_t)size_arg(optarg);
+			opt.seconds = size_arg(optarg);
 		} else if (c == 'r') {
 			opt.seed = strtoull(optarg, NULL, 0);
 		} else if (c == 'n') {
 			opt.scenario = optarg;
+		} else if (c == 'l') {
+			list();
+			exit(0);
 		} else {
-			usage();
+			usage(c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 1);
 		}
 	}
-	if (opt.until && !bytes)
-		opt.bytes = 0;
+}
+
+static bool wanted(const struct scenario *s)
+{
+	return !opt.scenario || strcmp(opt.scenario, s->name) == 0;
 }
 
 int main(int argc, char **argv)
 {
-	int passed = 0, failed = 0, shares = 0;
+	int passed = 0, failed = 0, skipped = 0, shares = 0, found = 0;
 	int64_t start = now_ms();
 
 	parse(argc, argv);
+	for (size_t i = 0; i < n_scenarios; i++) {
+		found += wanted(&scenarios[i]);
+		shares += wanted(&scenarios[i]) ? scenarios[i].share : 0;
+	}
+	if (!found) {
+		fprintf(stderr, "torture: no scenario '%s' (--list shows them)\n", opt.scenario);
+		return 1;
+	}
 	if (geteuid() != 0) {
-		puts("torture needs root\n0 passed, 0 failed, 1 skipped");
+		printf("torture needs root\n0 passed, 0 failed, %d skipped\n", found);
 		return 0;
 	}
-	for (size_t i = 0; i < SCENARIOS; i++)
-		if (!opt.scenario || strcmp(opt.scenario, scenarios[i].name) == 0)
-			shares += scenarios[i].share;
-	if (!shares) {
-		fprintf(stderr, "torture: no scenario '%s'\n", opt.scenario);
-		usage();
-		return 1;
-	}
-	if (env_up(CONFIG) < 0)
-		return 1;
-	printf("seed %llu%s\n", (unsigned long long)opt.seed, env.plain ? ", plain TCP" : "");
-	for (uint64_t round = 0; round == 0 || (!opt.bytes && time_left() && !failed); round++)
-		for (size_t i = 0; i < SCENARIOS && (time_left() || passed + failed == 0); i++) {
-			const struct scenario *s = &scenarios[i];
-			uint64_t all = opt.bytes ? opt.bytes : 1ULL << 30;
+	printf("seed %llu%s\n", (unsigned long long)opt.seed, getenv("PLAIN") ? ", plain TCP" : "");
+	for (size_t i = 0; i < n_scenarios; i++) {
+		const struct scenario *s = &scenarios[i];
+		int r;
 
-			if (opt.scenario && strcmp(opt.scenario, s->name) != 0)
-				continue;
-			if (run_scenario(s, all / shares * s->share + (1 << 20), opt.seed + round * SCENARIOS + i))
-				passed++;
-			else
-				failed++;
-		}
-	if (failed)
-		env_log_dump(stderr);
-	printf("%.0f s in all\n%d passed, %d failed, 0 skipped\n", (now_ms() - start) / 1000.0, passed, failed);
+		if (!wanted(s))
+			continue;
+		r = run_one(s, opt.seed + i, s->share ? opt.bytes / shares * s->share : 0);
+		passed += r == 0;
+		failed += r < 0;
+		skipped += r > 0;
+	}
+	printf("%.0f s in all\n", (now_ms() - start) / 1000.0);
+	printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
 	return failed ? 1 : 0;
 }

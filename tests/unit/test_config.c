@@ -207,10 +207,10 @@ static void unknown_sections_and_keys_are_errors(void **state)
 	(void)state;
 	refused("[fastlo]\nmax_pear = 1\n", "2: 'max_pear' is not a key of [fastlo]");
 	refused("[policy a]\nport = 1\nprot = 1\n",
-		"3: 'prot' is not a key of a policy (cgroup, port, uid, engage, blocking)");
-	refused("[fastlod]\n", "1: '[fastlod]' is not a section ([fastlo] or [policy NAME])");
-	refused("[]\n", "1: '[]' is not a section ([fastlo] or [policy NAME])");
-	refused("max_pairs = 1\n", "1: 'max_pairs' is not in a section ([fastlo] or [policy NAME])");
+		"3: 'prot' is not a key of a policy (cgroup, port, uid, engage, blocking, yield)");
+	refused("[fastlod]\n", "1: '[fastlod]' is not a section ([fastlo], [yield] or [policy NAME])");
+	refused("[]\n", "1: '[]' is not a section ([fastlo], [yield] or [policy NAME])");
+	refused("max_pairs = 1\n", "1: 'max_pairs' is not in a section ([fastlo], [yield] or [policy NAME])");
 	refused("[policy]\n", "1: policy: '' is not a name of 1 to 63 letters, digits and _.:-");
 	refused("[policy a b]\n", "1: policy: 'a b' is not a name of 1 to 63 letters, digits and _.:-");
 }

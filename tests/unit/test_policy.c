@@ -97,8 +97,8 @@ static void choices_are_exact_words(void **state)
 static void an_unknown_key_is_quoted_with_the_known_ones(void **state)
 {
 	(void)state;
-	refused("prot", "1", "'prot' is not a key of a policy (cgroup, port, uid, engage, blocking)");
-	refused("", "1", "'' is not a key of a policy (cgroup, port, uid, engage, blocking)");
+	refused("prot", "1", "'prot' is not a key of a policy (cgroup, port, uid, engage, blocking, yield)");
+	refused("", "1", "'' is not a key of a policy (cgroup, port, uid, engage, blocking, yield)");
 }
 
 static void a_name_is_short_and_plain(void **state)
@@ -213,7 +213,7 @@ static void wrong_json_is_refused_and_nothing_touched(void **state)
 		{ "[]", "policy: '[ ]' is not an object" },
 		{ "null", "policy: 'null' is not an object" },
 		{ "{\"name\":\"a\",\"port\":80,\"x\":1}",
-		  "'x' is not a key of a policy (cgroup, port, uid, engage, blocking)" },
+		  "'x' is not a key of a policy (cgroup, port, uid, engage, blocking, yield)" },
 		{ "{\"name\":\"a\",\"port\":80.5}", "port: '80.5' is not a string or a number" },
 		{ "{\"name\":\"a\",\"port\":null}", "port: 'null' is not a string or a number" },
 		{ "{\"name\":\"a\",\"port\":-80}", "port: '-80' is not a number from 1 to 65535" },

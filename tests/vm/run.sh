@@ -35,7 +35,11 @@ ONLY=${ONLY:-*}
 STRICT=${STRICT:-0}
 QEMU=${QEMU:-qemu-system-x86_64}
 BUSYBOX=${BUSYBOX:-$(command -v busybox || echo /bin/busybox)}
-MODULES="veth tls" # what the tests want and Debian builds as a module
+# what the tests want and Debian builds as a module, with what those need; and tools, where they are installed
+MODULES="veth tls libcrc32c crc32c_generic nfnetlink nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nf_tables nft_ct
+	nft_chain_nat nft_redir nft_compat x_tables xt_tcpudp ip_tables iptable_filter iptable_mangle sch_ingress cls_bpf
+	xfrm_algo xfrm_user"
+TOOLS="dash nft iptables-nft iptables-legacy tc ip tcpdump"
 here=$(dirname "$0")
 root=$here/../..
 # shellcheck source=tests/vm/systemd.sh
@@ -112,6 +116,7 @@ build_image() { # KERNEL
 	cp "$here/init" "$image/init"
 	chmod 755 "$image/init"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$image/etc/passwd"
+	cp /etc/protocols "$image/etc/" 2>/dev/null
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$image/etc/group"
 	cp "$VM_DIR/$1"/modules/*.ko "$fl/modules" 2>/dev/null
 	echo "$TIMEOUT" >"$fl/timeout"
@@ -119,6 +124,11 @@ build_image() { # KERNEL
 	install_program "$O/fastlod" fastlod
 	install_program "$O/fastloctl" fastloctl
 	install_program "$work/splice_check" splice_check
+	for tool in $TOOLS; do
+		[ ! -x "$(command -v "$tool")" ] || install_program "$(command -v "$tool")" "tools/$tool"
+	done
+	mkdir -p "$image/usr/lib/x86_64-linux-gnu"
+	cp -r /usr/lib/x86_64-linux-gnu/xtables "$image/usr/lib/x86_64-linux-gnu/" 2>/dev/null
 	for observer in auto tracepoint none; do
 		suite "splice/$observer" ./splice_check "$observer"
 	done

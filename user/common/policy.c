@@ -91,6 +91,13 @@ static int set_choice(bool *field, const char *key, const char *value, const cha
 	return 0;
 }
 
+static int set_yields(struct policy *p, const char *value, char *err, size_t errlen)
+{
+	char text[POLICY_ERROR_MAX];
+
+	return yields_parse(&p->yields, value, text, sizeof(text)) < 0 ? fail(err, errlen, "%s", text) : 0;
+}
+
 int policy_set(struct policy *p, const char *key, const char *value, char *err, size_t errlen)
 {
 	uint64_t number;
@@ -110,6 +117,8 @@ int policy_set(struct policy *p, const char *key, const char *value, char *err, 
 		return set_choice(&p->eager, key, value, "eager", "observed", err, errlen);
 	if (strcmp(key, "blocking") == 0)
 		return set_choice(&p->blocking, key, value, "allow", "refuse", err, errlen);
+	if (strcmp(key, "yield") == 0)
+		return set_yields(p, value, err, errlen);
 	return fail(err, errlen, "'%.64s' is not a key of a policy (%s)", key, POLICY_KEYS);
 }
 
@@ -172,6 +181,7 @@ const char *policy_origin_name(enum policy_origin origin)
 struct json_object *policy_to_json(const struct policy *p)
 {
 	struct json_object *json = json_object_new_object();
+	char yields[YIELDS_TEXT_MAX];
 
 	json_object_object_add(json, "name", json_object_new_string(p->name));
 	if (p->cgroup)
@@ -182,6 +192,9 @@ struct json_object *policy_to_json(const struct policy *p)
 		json_object_object_add(json, "uid", json_object_new_int64(p->uid));
 	json_object_object_add(json, "engage", json_object_new_string(p->eager ? "eager" : "observed"));
 	json_object_object_add(json, "blocking", json_object_new_string(p->blocking ? "allow" : "refuse"));
+	yields_print(&p->yields, yields);
+	if (*yields)
+		json_object_object_add(json, "yield", json_object_new_string(yields));
 	json_object_object_add(json, "origin", json_object_new_string(policy_origin_name(p->origin)));
 	return json;
 }
@@ -253,6 +266,6 @@ void policy_key(const struct policy *p, uint64_t cgroup_id, struct fl_policy_key
 	}
 	*ret_key = key;
 	*ret_value = (struct fl_policy){
-		.flags = (p->eager ? FL_F_EAGER : 0) | (p->blocking ? FL_F_BLOCKING : 0),
+		.flags = (p->eager ? FL_F_EAGER : 0) | (p->blocking ? FL_F_BLOCKING : 0) | yields_flags(&p->yields),
 	};
 }

@@ -12,10 +12,11 @@
 #include <stdint.h>
 
 #include "fastlo/abi.h"
+#include "yields.h"
 
 struct json_object;
 
-#define POLICY_KEYS "cgroup, port, uid, engage, blocking"
+#define POLICY_KEYS "cgroup, port, uid, engage, blocking, yield"
 #define POLICY_ERROR_MAX 512
 
 enum policy_origin {
@@ -33,6 +34,7 @@ struct policy {
 	uint32_t uid;
 	bool eager;    /* admitted when established, not when observed */
 	bool blocking; /* blocking readers are admitted too */
+	struct yields yields; /* where it differs from the host's configuration */
 	enum policy_origin origin;
 };
 

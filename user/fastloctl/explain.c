@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * fastloctl explain TARGET: for each direction of the pairs that TARGET names (a pair id, a port or a
- * pid; all three are tried), whether it is spliced, and if not, why.
+ * pid; all three are tried), whether it is spliced, and if not, why; for a filter, which one it is.
  */
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "causes.h"
 #include "ctl.h"
 #include "pairs.h"
 #include "reason.h"
@@ -61,6 +62,7 @@ static struct json_object *explain_to_json(const struct fl_record *r)
 		json_object_object_add(d, "to", json_object_new_string(end));
 		json_object_object_add(d, "reason", json_object_new_string(reason_name(pairs_reason(r, side))));
 		json_object_object_add(d, "text", json_object_new_string(why(r, side)));
+		json_object_object_add(d, "causes", causes_find(r, pairs_reason(r, side)));
 		json_object_array_add(directions, d);
 	}
 	json_object_object_add(json, "id", json_object_new_uint64(r->data.id));
@@ -72,6 +74,7 @@ static struct json_object *explain_to_json(const struct fl_record *r)
 static void explain_print(const struct fl_record *r)
 {
 	char from[PAIRS_ADDRESS_MAX + 16], to[PAIRS_ADDRESS_MAX + 16];
+	struct json_object *causes;
 	int side;
 
 	printf("pair %" PRIu64 ": %s\n", (uint64_t)r->data.id, pairs_state(r));
@@ -79,6 +82,10 @@ static void explain_print(const struct fl_record *r)
 		end_text(r, side, from, sizeof(from));
 		end_text(r, !side, to, sizeof(to));
 		printf("  %s -> %s: %s (%s)\n", from, to, why(r, side), reason_name(pairs_reason(r, side)));
+		causes = causes_find(r, pairs_reason(r, side));
+		for (size_t i = 0; i < json_object_array_length(causes); i++)
+			printf("    %s\n", json_object_get_string(json_object_array_get_idx(causes, i)));
+		json_object_put(causes);
 	}
 }
 

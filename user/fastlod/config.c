@@ -18,7 +18,7 @@
 
 static const char embedded_default[] = "[fastlo]\n";
 
-enum section { SECTION_NONE, SECTION_FASTLO, SECTION_POLICY };
+enum section { SECTION_NONE, SECTION_FASTLO, SECTION_YIELD, SECTION_POLICY };
 
 struct loader {
 	FILE *file;
@@ -30,7 +30,8 @@ struct loader {
 	bool pending; /* this line is a "key = value" that inih has not handed over */
 	enum section section;
 	unsigned int fastlo_lines[CONFIG_KEYS]; /* where each key was set; 0: not yet */
-	unsigned int policy_lines[5];
+	unsigned int policy_lines[6];
+	struct yields yields_seen;
 	unsigned int *section_lines; /* of each policy */
 	char *err;
 	size_t errlen;
@@ -125,13 +126,15 @@ static void open_section(struct loader *l, char *text)
 	end[1] = '\0';
 	if (strcmp(text, "[fastlo]") == 0) {
 		l->section = SECTION_FASTLO;
+	} else if (strcmp(text, "[yield]") == 0) {
+		l->section = SECTION_YIELD;
 	} else if (strncmp(text, "[policy ", 8) == 0 || strcmp(text, "[policy]") == 0) {
 		*end = '\0';
 		for (name = text + 7; *name == ' '; name++)
 			;
 		open_policy(l, name);
 	} else {
-		fail(l, l->lineno, "'%.80s' is not a section ([fastlo] or [policy NAME])", text);
+		fail(l, l->lineno, "'%.80s' is not a section ([fastlo], [yield] or [policy NAME])", text);
 	}
 }
 
@@ -214,9 +217,26 @@ static void set_fastlo(struct loader *l, const char *key, const char *value)
 		l->error = r;
 }
 
+static void set_yield(struct loader *l, const char *key, const char *value)
+{
+	struct yields seen = l->yields_seen, one = { 0 };
+	char err[POLICY_ERROR_MAX];
+	int r = yields_set(&one, key, value, err, sizeof(err));
+
+	if (r == -ENOENT)
+		fail(l, l->lineno, "'%.80s' is not a key of [yield]", key);
+	else if (r < 0)
+		fail(l, l->lineno, "%s", err);
+	else if (seen.set & one.set)
+		fail(l, l->lineno, "%s: '%.80s' is not the first value", key, value);
+	else
+		yields_set(&l->config->yields, key, value, err, sizeof(err));
+	l->yields_seen.set |= one.set;
+}
+
 static void set_policy(struct loader *l, const char *key, const char *value)
 {
-	static const char *const keys[] = { "cgroup", "port", "uid", "engage", "blocking" };
+	static const char *const keys[] = { "cgroup", "port", "uid", "engage", "blocking", "yield" };
 	char err[POLICY_ERROR_MAX];
 	size_t i;
 	int r;
@@ -246,10 +266,12 @@ static int take(void *arg, const char *section, const char *key, const char *val
 		return 0;
 	if (l->section == SECTION_FASTLO)
 		set_fastlo(l, key, value);
+	else if (l->section == SECTION_YIELD)
+		set_yield(l, key, value);
 	else if (l->section == SECTION_POLICY)
 		set_policy(l, key, value);
 	else
-		fail(l, l->lineno, "'%.80s' is not in a section ([fastlo] or [policy NAME])", key);
+		fail(l, l->lineno, "'%.80s' is not in a section ([fastlo], [yield] or [policy NAME])", key);
 	return l->error == 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * fastlo.conf: sections [fastlo] and [policy NAME], "key = value" lines, comments from '#' or ';'.
+ * fastlo.conf: sections [fastlo], [yield] and [policy NAME], "key = value" lines, comments from '#' or ';'.
  * All or nothing: the first error stops it and nothing is loaded.
  */
 #ifndef FASTLO_CONFIG_H
@@ -29,6 +29,7 @@ struct config {
 	uint32_t observe_reads;
 	uint32_t drain_timeout; /* seconds */
 	enum config_observer observer;
+	struct yields yields; /* every kind is decided */
 	struct policy *policies;
 	size_t n_policies;
 };

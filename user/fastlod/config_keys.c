@@ -155,6 +155,7 @@ int config_defaults(struct config *ret_config)
 		.observe_reads = 16,
 		.drain_timeout = 10,
 		.observer = CONFIG_OBSERVER_AUTO,
+		.yields = { FL_Y_ALL, YIELDS_DEFAULT },
 	};
 
 	if (!c.pin_dir || !c.run_dir) {

@@ -19,6 +19,7 @@
 #include "control.h"
 #include "counters.h"
 #include "daemon.h"
+#include "hooks.h"
 #include "keeper.h"
 #include "kernel.h"
 #include "lock.h"
@@ -84,6 +85,7 @@ static bool on_swept(void *arg, unsigned int left)
 	struct daemon *d = arg;
 
 	d->left = left;
+	hooks_renew(programs_ctl(d->programs));
 	if (d->stopping) {
 		d->clean_sweeps = left ? 0 : d->clean_sweeps + 1;
 		if (d->clean_sweeps >= 2)
@@ -100,6 +102,7 @@ static struct json_object *op_status(void *arg)
 	static const char *const modes[] = { [FL_MODE_RUN] = "run", [FL_MODE_DRAIN] = "drain", [FL_MODE_UNFIT] = "unfit" };
 	struct daemon *d = arg;
 	struct json_object *o = json_object_new_object();
+	char yields[YIELDS_TEXT_MAX];
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -115,6 +118,8 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
 	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
 	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
+	yields_print(&d->cfg.yields, yields);
+	json_object_object_add(o, "yield", json_object_new_string(yields));
 	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
 	json_object_object_add(o, "uptime_ms", json_object_new_int64(
 		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));
@@ -237,6 +242,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 			log_warn("policy '%s': %s, ignoring", next.policies[i].name, err);
 	programs_ctl(d->programs)->observe_reads = next.observe_reads;
 	programs_ctl(d->programs)->socket_opt_in = next.socket_opt_in;
+	programs_ctl(d->programs)->yield = next.yields.bits;
 	programs_ctl(d->programs)->max_per_uid = next.max_pairs_per_uid;
 	if (strcmp(next.pin_dir, d->cfg.pin_dir) || strcmp(next.run_dir, d->cfg.run_dir) ||
 	    next.max_pairs != d->cfg.max_pairs)
@@ -302,10 +308,12 @@ static int start_programs(struct daemon *d)
 
 	if (r < 0)
 		return r;
-	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
 	ctl = programs_ctl(d->programs);
+	hooks_find(ctl);
+	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
 	ctl->observe_reads = d->cfg.observe_reads;
 	ctl->socket_opt_in = d->cfg.socket_opt_in;
+	ctl->yield = d->cfg.yields.bits;
 	ctl->max_per_uid = d->cfg.max_pairs_per_uid;
 	ctl->half_ns = HALF_NS;
 	ctl->bulk_ns = BULK_NS;

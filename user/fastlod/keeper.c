@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Events come in bursts (a server's fifty clients become ready at once), so they only note the processes
- * to visit; each process is then visited once for the whole burst.
+ * Events come in bursts (a server's fifty clients become ready at once), so they only note that there is something
+ * to admit; one pass over the sockets then serves the whole burst.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,6 @@
 #include "keeper.h"
 #include "log.h"
 
-#define MAX_VISITS 128
 #define ADMIT_PAUSE_US 1000ULL
 
 struct keeper {
@@ -22,15 +21,12 @@ struct keeper {
 	void *arg;
 	struct ring_buffer *ring;
 	sd_event_source *ring_source;
-	sd_event_source *visit_source;
+	sd_event_source *admit_source;
 	sd_event_source *sweep_source;
 	uint64_t sweep_us;
 	unsigned int left;
 	bool cgroups_changed;
-	bool visit_all;
 	bool again;
-	int n_visits;
-	pid_t visits[MAX_VISITS];
 };
 
 static void arm(sd_event_source *source, uint64_t in_us)
@@ -46,43 +42,25 @@ static void sweep_soon(struct keeper *k)
 	arm(k->sweep_source, k->sweep_us);
 }
 
-static void note_visit(struct keeper *k, pid_t tgid)
+/* In a moment, so that one pass over the sockets serves the burst */
+static void admit_soon(struct keeper *k)
 {
 	int enabled = 0;
 
-	if (tgid == 0 || k->n_visits == MAX_VISITS)
-		k->visit_all = true;
-	for (int i = 0; i < k->n_visits; i++)
-		if (k->visits[i] == tgid)
-			return;
-	if (!k->visit_all)
-		k->visits[k->n_visits++] = tgid;
-	/* a moment, so that one visit serves the burst */
-	sd_event_source_get_enabled(k->visit_source, &enabled);
+	sd_event_source_get_enabled(k->admit_source, &enabled);
 	if (!enabled)
-		arm(k->visit_source, ADMIT_PAUSE_US);
+		arm(k->admit_source, ADMIT_PAUSE_US);
 }
 
-static void visit(struct keeper *k, pid_t tgid)
-{
-	int r = programs_iterate_files(k->programs, false, tgid);
-
-	if (r < 0)
-		log_warn("cannot visit the files of process %d: %s, ignoring", tgid, strerror(-r));
-}
-
-static int on_visit(sd_event_source *source, uint64_t usec, void *arg)
+static int on_admit(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct keeper *k = arg;
+	int r = programs_admit(k->programs);
 
 	(void)source;
 	(void)usec;
-	if (k->visit_all)
-		visit(k, 0);
-	for (int i = 0; !k->visit_all && i < k->n_visits; i++)
-		visit(k, k->visits[i]);
-	k->visit_all = false;
-	k->n_visits = 0;
+	if (r < 0)
+		log_warn("cannot admit pairs: %s, ignoring", strerror(-r));
 	return 0;
 }
 
@@ -95,8 +73,7 @@ static int on_event(void *arg, void *data, size_t size)
 		return 0;
 	switch (ev->type) {
 	case FL_EV_ADMIT:
-		note_visit(k, ev->tgid[0]);
-		note_visit(k, ev->tgid[1]);
+		admit_soon(k);
 		break;
 	case FL_EV_RELEASE:
 	case FL_EV_HALF:
@@ -136,8 +113,7 @@ static void on_record(const struct fl_sweep_rec *rec, void *arg)
 		k->left++;
 		break;
 	case FL_SW_READY:
-		note_visit(k, rec->tgid[0]);
-		note_visit(k, rec->tgid[1]);
+		admit_soon(k);
 		break;
 	}
 }
@@ -179,7 +155,7 @@ int keeper_policies_changed(struct keeper *k)
 	r = sweep(k);
 	ctl->recheck = 0;
 	if (r == 0 && ctl->shapes && ctl->mode == FL_MODE_RUN) {
-		r = programs_iterate_files(k->programs, true, 0);
+		r = programs_scan(k->programs);
 		if (r < 0)
 			log_warn("cannot look for open connections: %s, ignoring", strerror(-r));
 	}
@@ -215,9 +191,9 @@ int keeper_new(sd_event *event, struct programs *programs, const struct keeper_o
 	if (r == 0)
 		r = sd_event_add_io(event, &k->ring_source, ring_buffer__epoll_fd(k->ring), EPOLLIN, on_ring, k);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &k->visit_source, CLOCK_MONOTONIC, 0, 1, on_visit, k);
+		r = sd_event_add_time_relative(event, &k->admit_source, CLOCK_MONOTONIC, 0, 1, on_admit, k);
 	if (r >= 0)
-		r = sd_event_source_set_enabled(k->visit_source, SD_EVENT_OFF);
+		r = sd_event_source_set_enabled(k->admit_source, SD_EVENT_OFF);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &k->sweep_source, CLOCK_MONOTONIC, 0, 1, on_sweep, k);
 	if (r < 0) {
@@ -233,7 +209,7 @@ void keeper_free(struct keeper *k)
 	if (!k)
 		return;
 	sd_event_source_disable_unref(k->ring_source);
-	sd_event_source_disable_unref(k->visit_source);
+	sd_event_source_disable_unref(k->admit_source);
 	sd_event_source_disable_unref(k->sweep_source);
 	ring_buffer__free(k->ring);
 	free(k);

@@ -61,6 +61,11 @@ static bool is_pinned_map(const struct bpf_map *map)
 	return strstr(bpf_map__name(map), "rodata") == NULL;
 }
 
+static bool is_link(const char *name)
+{
+	return strncmp(name, "link_", 5) == 0;
+}
+
 /* The first word of .data.ctl is the version of everything else. */
 static int check_abi(const char *path, int fd)
 {
@@ -84,6 +89,54 @@ static int check_abi(const char *path, int fd)
 	return -EEXIST;
 }
 
+static void unlink_all(const struct pins *p, DIR *dir, bool links)
+{
+	struct dirent *e;
+	char path[4096];
+
+	rewinddir(dir);
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.' || is_link(e->d_name) != links)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
+		if (unlink(path) < 0)
+			log_warn("cannot remove '%s': %s, ignoring", path, strerror(errno));
+	}
+}
+
+/*
+ * Some maps, but no link: it was killed while it pinned or unpinned. Links come last and go first, so nothing is at
+ * work here. The directory stays: it is locked.
+ */
+static bool clear_leftovers(const struct pins *p)
+{
+	DIR *dir = opendir(p->dir);
+	struct dirent *e;
+	bool links = false;
+
+	if (!dir)
+		return false;
+	while ((e = readdir(dir)))
+		links |= is_link(e->d_name);
+	if (!links)
+		unlink_all(p, dir, false);
+	closedir(dir);
+	return !links;
+}
+
+static int reuse_map(struct bpf_map *map, const char *path)
+{
+	int fd = bpf_obj_get(path), r = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (r == 0)
+		return 0;
+	log_err("cannot open the pin '%s': %s%s", path, strerror(-r),
+		r == -EACCES || r == -EPERM ? " (start fastlod as the user that made it)" : "");
+	return -EEXIST;
+}
+
 int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 {
 	int found = 0, missing = 0, fd, r;
@@ -102,27 +155,31 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 		if (!is_pinned_map(map))
 			continue;
 		path_of(p, bpf_map__name(map), path, sizeof(path));
-		fd = bpf_obj_get(path);
-		if (fd < 0 && errno != ENOENT) {
+		if (access(path, F_OK) == 0) {
+			found++;
+		} else if (errno != ENOENT) {
 			r = errno;
 			log_err("cannot open the pin '%s': %s (start fastlod as the user that made it)", path, strerror(r));
 			return -EEXIST;
-		}
-		if (fd < 0) {
+		} else {
 			missing++;
-			continue;
-		}
-		found++;
-		r = bpf_map__reuse_fd(map, fd);
-		close(fd);
-		if (r < 0) {
-			log_err("cannot use the map pinned as '%s': %s", path, strerror(-r));
-			return -EEXIST;
 		}
 	}
 	if (found && missing) {
+		if (clear_leftovers(p)) {
+			log_warn("'%s' held what a fastlod that was killed had begun to pin, removed", p->dir);
+			return 0;
+		}
 		log_err("'%s' holds only a part of the maps (remove it if no fastlod uses it)", p->dir);
 		return -EEXIST;
+	}
+	for (map = bpf_object__next_map(obj, NULL); found && map; map = bpf_object__next_map(obj, map)) {
+		if (!is_pinned_map(map))
+			continue;
+		path_of(p, bpf_map__name(map), path, sizeof(path));
+		r = reuse_map(map, path);
+		if (r < 0)
+			return r;
 	}
 	*ret_adopted = found > 0;
 	return 0;
@@ -243,25 +300,13 @@ int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *pr
 void pins_remove(struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
-	struct dirent *e;
 	struct stat st;
-	char path[4096];
 
 	if (!dir)
 		return;
 	/* links first: no program may run without its maps being listed */
-	for (int pass = 0; pass < 2; pass++) {
-		rewinddir(dir);
-		while ((e = readdir(dir))) {
-			bool is_link = strncmp(e->d_name, "link_", 5) == 0;
-
-			if (e->d_name[0] == '.' || is_link != (pass == 0))
-				continue;
-			snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
-			if (unlink(path) < 0)
-				log_warn("cannot remove '%s': %s, ignoring", path, strerror(errno));
-		}
-	}
+	unlink_all(p, dir, true);
+	unlink_all(p, dir, false);
 	closedir(dir);
 	/*
 	 * One that tmpfiles.d made stays for the next start: it is another user's, or this one has no rights in the bpffs, or

@@ -26,6 +26,7 @@ struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
 	bool adopted;
+	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
 
@@ -207,6 +208,7 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	if (r < 0)
 		return explain_load(r);
 	drop_log(false);
+	p->pinned = true;
 	r = pins_pin_maps(p->pins, p->skel->obj);
 	if (r < 0)
 		log_err("cannot pin the maps in '%s': %s", cfg->pin_dir, strerror(-r));
@@ -233,7 +235,7 @@ int programs_load(const struct config *cfg, const struct kernel *kernel, const c
 	r = load_maps_and_programs(p, cfg, kernel);
 	if (r == 0)
 		r = attach_all(p, cgroup, cgroup_fd);
-	if (r < 0 && !p->adopted)
+	if (r < 0 && p->pinned && !p->adopted)
 		pins_remove(p->pins);
 out:
 	close(cgroup_fd);
@@ -298,32 +300,37 @@ static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec 
 	return r;
 }
 
-int programs_iterate_files(struct programs *p, bool scan, pid_t tgid)
+/* map_fd -1: the iterator is not one over a map */
+static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *),
+			void *arg)
 {
-	union bpf_iter_link_info info = { .task.pid = tgid };
+	union bpf_iter_link_info info = { .map.map_fd = map_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	struct bpf_link *link =
-		bpf_program__attach_iter(scan ? p->skel->progs.fl_scan : p->skel->progs.fl_admit, &opts);
+	struct bpf_link *link = bpf_program__attach_iter(prog, map_fd < 0 ? NULL : &opts);
 	int r;
 
 	if (!link)
 		return -errno;
-	r = run_link(link, NULL, NULL);
+	r = run_link(link, fn, arg);
 	bpf_link__destroy(link);
 	return r;
 }
 
-static struct bpf_link *over_slots(struct programs *p, struct bpf_program *prog)
+int programs_admit(struct programs *p)
 {
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->skel->maps.fl_slots) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk), NULL, NULL);
+}
 
-	return bpf_program__attach_iter(prog, &opts);
+int programs_scan(struct programs *p)
+{
+	return run_iterator(p->skel->progs.fl_scan, -1, NULL, NULL);
 }
 
 int programs_list_fd(struct programs *p)
 {
-	struct bpf_link *link = over_slots(p, p->skel->progs.fl_list);
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->skel->maps.fl_slots) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.fl_list, &opts);
 	int fd;
 
 	if (!link)
@@ -359,14 +366,7 @@ int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t re
 
 int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
 {
-	struct bpf_link *link = over_slots(p, p->skel->progs.fl_sweep);
-	int r;
-
-	if (!link)
-		return -errno;
-	r = run_link(link, fn, arg);
-	bpf_link__destroy(link);
-	return r;
+	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), fn, arg);
 }
 
 void programs_remove(struct programs *p)

@@ -31,8 +31,10 @@ int programs_events_fd(struct programs *p);
 bool programs_adopted(const struct programs *p); /* an earlier fastlod's maps are in use */
 uint32_t programs_max_pairs(const struct programs *p);
 
-/* Runs the iterator over the files of process tgid (0: of all). scan: enter open connections too. */
-int programs_iterate_files(struct programs *p, bool scan, pid_t tgid);
+/* Puts the ends of READY pairs into the sockmap. */
+int programs_admit(struct programs *p);
+/* Enters connections that are open already and that a policy wants. */
+int programs_scan(struct programs *p);
 
 /* One pass of housekeeping; calls fn for every record. */
 int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg);

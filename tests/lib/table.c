@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The table of pairs straight from the pins, without asking fastlod, which may be dead or hanging: every slot
+ * for a dump, and what is left in each map once all connections are gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "harness.h"
+
+static int pin_open(const char *name)
+{
+	char path[192];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", env.pins, name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+int table_read(struct fl_record **ret, size_t *ret_n)
+{
+	size_t have = 0, room = 1 << 16;
+	char path[192], *data = malloc(room);
+	int fd, r = 0;
+	ssize_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/list", env.pins);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		r = -errno;
+	while (r == 0 && data) {
+		n = read(fd, data + have, room - have);
+		if (n == 0)
+			break;
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			r = -errno;
+		have += n > 0 ? n : 0;
+		if (room - have < 1 << 15)
+			data = realloc(data, room *= 2);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (r < 0) {
+		free(data);
+		return r;
+	}
+	*ret = (struct fl_record *)data;
+	*ret_n = have / sizeof(struct fl_record);
+	return 0;
+}
+
+static void side_dump(FILE *to, const struct fl_record *rec, int i)
+{
+	const struct fl_side *s = &rec->data.side[i];
+
+	fprintf(to, "  side %d: alive %u flags %x base %u reads_at_admit %u queued %u tcp %llu\n", i,
+		rec->live[i].alive, s->flags, s->base, s->reads_at_admit, rec->live[i].queued,
+		(unsigned long long)rec->live[i].tcp_bytes);
+	fprintf(to, "    tx: spliced %llu B %llu msgs engaged %u reason %s seq %u mark %u/%u freed %u yielded %llu B\n",
+		(unsigned long long)s->tx.spliced_bytes, (unsigned long long)s->tx.spliced_msgs, s->tx.engaged,
+		reason_name(s->tx.reason), s->tx.seq, s->tx.mark_pos, s->tx.mark_msgs, s->tx.freed_msgs,
+		(unsigned long long)s->tx.yielded_bytes);
+	fprintf(to, "    rx: returned %llu reads %u habits %x tgid %u\n", (unsigned long long)s->rx.returned,
+		s->rx.reads, s->rx.habits, s->rx.tgid);
+}
+
+void table_dump(FILE *to, uint64_t pair)
+{
+	struct fl_record *rec;
+	size_t n;
+
+	if (table_read(&rec, &n) < 0) {
+		fprintf(to, "no table to look at in '%s'\n", env.pins);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (rec[i].data.id != pair)
+			continue;
+		fprintf(to, "pair %llu: slot %u state %u gen %u stop %s dead %x\n", (unsigned long long)pair,
+			rec[i].slot, rec[i].data.state, rec[i].data.gen, reason_name(rec[i].data.stop),
+			rec[i].data.dead);
+		side_dump(to, &rec[i], 0);
+		side_dump(to, &rec[i], 1);
+	}
+	free(rec);
+}
+
+static uint32_t fresh_slots(void)
+{
+	int fd = pin_open("data_ctl");
+	uint32_t fresh = 0;
+	void *page;
+
+	if (fd < 0)
+		return 0;
+	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	if (page != MAP_FAILED) {
+		fresh = ((struct fl_ctl *)page)->fresh;
+		munmap(page, 4096);
+	}
+	close(fd);
+	return fresh;
+}
+
+/* Every slot ever used must be in the queue, once. Takes all out and puts them back: nobody may connect meanwhile. */
+static int count_free(uint32_t fresh, struct table_left *left)
+{
+	uint32_t *taken = calloc(fresh + 1, sizeof(*taken)), n = 0;
+	bool *seen = calloc(fresh + 1, sizeof(*seen));
+	int fd = pin_open("fl_free");
+
+	while (fd >= 0 && n <= fresh && bpf_map_lookup_and_delete_elem(fd, NULL, &taken[n]) == 0) {
+		if (taken[n] >= fresh || seen[taken[n]])
+			left->twice++;
+		else
+			seen[taken[n]] = true;
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		bpf_map_update_elem(fd, NULL, &taken[i], BPF_ANY);
+	left->not_free = fresh - (n < fresh ? n : fresh);
+	free(taken);
+	free(seen);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static int count_pending(struct table_left *left)
+{
+	int fd = pin_open("fl_pending");
+	struct fl_key key;
+
+	if (fd < 0)
+		return fd;
+	for (void *at = NULL; bpf_map_get_next_key(fd, at, &key) == 0; at = &key)
+		left->pending++;
+	close(fd);
+	return 0;
+}
+
+static int count_admitted(uint32_t fresh, struct table_left *left)
+{
+	int fd = pin_open("fl_sock");
+	uint64_t cookie;
+
+	if (fd < 0)
+		return fd;
+	for (uint32_t i = 0; i < fresh * 2; i++)
+		left->admitted += bpf_map_lookup_elem(fd, &i, &cookie) == 0;
+	close(fd);
+	return 0;
+}
+
+int table_left(struct table_left *ret)
+{
+	struct table_left left = { .used = fresh_slots() };
+	struct fl_record *rec;
+	size_t n;
+	int r;
+
+	r = table_read(&rec, &n);
+	if (r < 0)
+		return r;
+	free(rec);
+	left.pairs = (uint32_t)n;
+	r = count_pending(&left);
+	if (r == 0)
+		r = count_admitted(left.used, &left);
+	if (r == 0)
+		r = count_free(left.used, &left);
+	if (r == 0)
+		*ret = left;
+	return r;
+}

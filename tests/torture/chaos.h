@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Verified traffic while something else happens. Two resident pairs (one eager, one observed) live through all
+ * of it, guests come and go. The disturbance is one step after the other until the time is over; in the end it
+ * is undone, and every resident must be spliced again in both directions.
+ */
+#ifndef FASTLO_TORTURE_CHAOS_H
+#define FASTLO_TORTURE_CHAOS_H
+
+#include "torture.h"
+
+#define CHAOS_RESIDENTS 2
+#define CHAOS_MAX 6
+
+struct chaos {
+	const struct disturbance *d;
+	struct run *run;
+	uint64_t rnd;
+	unsigned int opened; /* pairs so far */
+	unsigned int steps;
+	uint64_t guests_spliced; /* bytes */
+	unsigned int grown; /* times that all residents were seen to be spliced further */
+	struct {
+		struct pair pair;
+		struct traffic *traffic; /* NULL: nobody there */
+	} crowd[CHAOS_MAX];
+};
+
+/* All but step and proof may be missing. */
+struct disturbance {
+	int guests;
+	bool nobody_opts_in;
+	bool forgetful; /* the sockets' counters do not outlive it */
+	int (*begin)(struct chaos *c); /* 0, TORTURE_SKIP, or an error */
+	int (*enter)(struct chaos *c); /* around the opening of pairs */
+	void (*leave)(struct chaos *c);
+	int (*step)(struct chaos *c);  /* something happens, and passes */
+	int (*calm)(struct chaos *c);  /* nothing of it is left */
+	int (*proof)(struct chaos *c); /* by counters; pairs are still open */
+	void (*end)(struct chaos *c);  /* always, after a begin() that returned 0 */
+};
+
+int chaos_run(const struct scenario *s, struct run *run);
+int chaos_pause(struct chaos *c, int ms); /* the traffic goes on, watched */
+/* Waits until all residents have been spliced further in both directions. */
+int chaos_grow(struct chaos *c);
+
+extern const struct disturbance disturb_cgroup_filters, disturb_socket_filters; /* disturb_filters.c */
+extern const struct disturbance disturb_killed, disturb_stopped, disturb_upgraded; /* disturb_daemon.c */
+extern const struct disturbance disturb_policies, disturb_full; /* disturb_table.c */
+extern const struct disturbance disturb_memory, disturb_cpu; /* disturb_host.c */
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the host does to everybody: memory gets short, a CPU goes away.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chaos.h"
+
+/* ---- memory: TCP's, of a cgroup v1 that the pairs are made in */
+
+#define WIDE "268435456"
+#define LIMIT_FILE "memory.kmem.tcp.limit_in_bytes"
+
+static struct memory memory;
+static pid_t guard;
+
+static void memory_undo(void *arg)
+{
+	(void)arg;
+	memory_free(&memory);
+}
+
+static int memory_begin(struct chaos *c)
+{
+	int r = memory_new(&memory, WIDE);
+
+	if (r == -ENOENT || r == -EACCES) {
+		run_fail(c->run, "no cgroup v1 " LIMIT_FILE " here");
+		return TORTURE_SKIP;
+	}
+	return r < 0 ? r : guard_start(&guard, memory_undo, NULL);
+}
+
+static int memory_in(struct chaos *c)
+{
+	(void)c;
+	return memory_enter(&memory);
+}
+
+static void memory_out(struct chaos *c)
+{
+	(void)c;
+	memory_leave(&memory);
+}
+
+/* Refused while more than that is in use. */
+static int memory_narrow(struct chaos *c)
+{
+	static const char *const tight[] = { "131072", "262144", "524288", "1048576" };
+	const char *limit = tight[rnd(&c->rnd) % 4];
+	int64_t until = now_ms() + PATIENCE_MS;
+	int r;
+
+	do
+		r = chaos_pause(c, 0);
+	while (r == 0 && memory_write(&memory, LIMIT_FILE, limit) < 0 && now_ms() < until);
+	return r;
+}
+
+/* Short, and for a moment not. */
+static int memory_step(struct chaos *c)
+{
+	int r = memory_narrow(c);
+
+	if (r == 0)
+		r = chaos_pause(c, 200 + rnd(&c->rnd) % 400);
+	if (r == 0)
+		r = memory_write(&memory, LIMIT_FILE, WIDE);
+	if (r == 0)
+		r = c->steps % 4 ? chaos_pause(c, rnd(&c->rnd) % 50) : chaos_grow(c);
+	return r;
+}
+
+static int memory_calm(struct chaos *c)
+{
+	(void)c;
+	return memory_write(&memory, LIMIT_FILE, WIDE);
+}
+
+static int memory_proof(struct chaos *c)
+{
+	return run_counted(c->run, "reasons.memory");
+}
+
+static void memory_end(struct chaos *c)
+{
+	(void)c;
+	memory_free(&memory);
+	guard_stop(guard);
+}
+
+const struct disturbance disturb_memory = {
+	.guests = 2, .begin = memory_begin, .enter = memory_in, .leave = memory_out, .step = memory_step,
+	.calm = memory_calm, .proof = memory_proof, .end = memory_end,
+};
+
+/* ---- CPU 1. The machine may be shared: it is away for a moment only, and a guard sees that it comes back. */
+
+#define CPU_FILE "/sys/devices/system/cpu/cpu1/online"
+#define AWAY_MS 150
+
+static unsigned int trips;
+
+static void cpu_undo(void *arg)
+{
+	(void)arg;
+	file_write(CPU_FILE, "1");
+}
+
+static bool cpu_is(char state)
+{
+	char text[8];
+
+	return file_read(CPU_FILE, text, sizeof(text)) > 0 && text[0] == state;
+}
+
+static int cpu_begin(struct chaos *c)
+{
+	int r;
+
+	trips = 0;
+	if (!cpu_is('1')) {
+		run_fail(c->run, "there is no CPU 1 to take away");
+		return TORTURE_SKIP;
+	}
+	r = guard_start(&guard, cpu_undo, NULL);
+	if (r == 0)
+		r = file_write(CPU_FILE, "0");
+	if (r < 0) {
+		run_fail(c->run, "cannot take CPU 1 away: %s", strerror(-r));
+		guard_stop(guard);
+		return TORTURE_SKIP;
+	}
+	return file_write(CPU_FILE, "1");
+}
+
+static int cpu_step(struct chaos *c)
+{
+	int r = chaos_pause(c, 500 + rnd(&c->rnd) % 500), e;
+
+	if (r < 0)
+		return r;
+	r = file_write(CPU_FILE, "0");
+	if (r == 0 && !cpu_is('0'))
+		r = run_fail(c->run, "CPU 1 did not go");
+	if (r == 0)
+		r = chaos_pause(c, AWAY_MS);
+	e = file_write(CPU_FILE, "1");
+	trips += r == 0 && e == 0;
+	r = r ? r : e;
+	return r == 0 ? chaos_grow(c) : r;
+}
+
+static int cpu_proof(struct chaos *c)
+{
+	snprintf(c->run->note, sizeof(c->run->note), ", CPU 1 was away %u times", trips);
+	return trips ? 0 : run_fail(c->run, "CPU 1 never went");
+}
+
+static void cpu_end(struct chaos *c)
+{
+	if (file_write(CPU_FILE, "1") < 0 || !cpu_is('1'))
+		run_fail(c->run, "CPU 1 is not back");
+	guard_stop(guard);
+}
+
+const struct disturbance disturb_cpu = {
+	.guests = 2, .begin = cpu_begin, .step = cpu_step, .proof = cpu_proof, .end = cpu_end,
+};

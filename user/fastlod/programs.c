@@ -76,6 +76,15 @@ static void choose(struct fastlo_bpf *s, const struct kernel *k)
 	s->rodata->fl_has_observer = tramp || tp;
 }
 
+/*
+ * libbpf 1.1 looks for a weak kernel function that vmlinux lacks (bpf_rdonly_cast before Linux 6.2) in the modules, too; to
+ * list those takes CAP_SYS_ADMIN, and without it the load fails. It tries only once: let that be for a name nobody has.
+ */
+static void look_at_no_module(struct fastlo_bpf *s)
+{
+	bpf_program__set_attach_target(s->progs.fl_destroy, 0, "fl_nowhere");
+}
+
 static int size_maps(struct fastlo_bpf *s, uint32_t pairs)
 {
 	int r = bpf_map__set_max_entries(s->maps.fl_slots, pairs);
@@ -183,6 +192,8 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	if (!p->skel)
 		return explain_load(-errno);
 	choose(p->skel, kernel);
+	if (!kernel->rdonly_cast)
+		look_at_no_module(p->skel);
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
 		return explain_load(r);

@@ -36,15 +36,25 @@
 #define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
 #define FL_WORD(w, i) FL_READ(w, mibs[i])
 
-/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
-#define fl_global __noinline
-
 fl_inline __u64 fl_load(__u64 addr)
 {
 	struct linux_mib *w = FL_WORDS(addr);
 
 	return FL_WORD(w, 0);
 }
+
+/* The first `bytes` bytes of a word, as a number. */
+fl_inline __u32 fl_first(__u64 word, __u32 bytes)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return word & ((1ULL << bytes * 8) - 1);
+#else
+	return word >> (64 - bytes * 8);
+#endif
+}
+
+/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
+#define fl_global __noinline
 
 fl_inline __u32 fl_hook_what(__u64 function)
 {
@@ -70,7 +80,7 @@ fl_inline bool fl_nft_acts(__u64 chain, __u32 cursor)
 	blob = fl_load(chain + (cursor ? h->nft_gen[1] : h->nft_gen[0]));
 	/* its first member is the size of the rules */
 	return !blob || fl_load(blob) || fl_load(base + h->nft_stats) ||
-	       (fl_load(base + h->nft_policy) & 0xff) != NF_ACCEPT;
+	       fl_first(fl_load(base + h->nft_policy), 1) != NF_ACCEPT;
 }
 
 /*
@@ -86,10 +96,10 @@ fl_inline bool fl_xt_acts(__u64 table, __u32 hook, __u32 entry_size)
 	if (!h->xt_known)
 		return true;
 	info = fl_load(table + h->xt_private);
-	entry = (__u32)fl_load(info + h->xt_entry + hook * 4);
-	if (!info || entry != (__u32)fl_load(info + h->xt_underflow + hook * 4))
+	entry = fl_first(fl_load(info + h->xt_entry + hook * 4), 4);
+	if (!info || entry != fl_first(fl_load(info + h->xt_underflow + hook * 4), 4))
 		return true;
-	return (__s32)fl_load(info + h->xt_entries + entry + entry_size + 32) != -NF_ACCEPT - 1;
+	return (__s32)fl_first(fl_load(info + h->xt_entries + entry + entry_size + 32), 4) != -NF_ACCEPT - 1;
 }
 
 /* What is left when a hook is not found quiet at first sight. */
@@ -122,7 +132,7 @@ fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 	    bpf_core_field_offset(struct nf_hook_entries, hooks) != 8 ||
 	    bpf_core_type_size(struct nf_hook_entry) != 16 || bpf_core_field_offset(struct nf_hook_entry, priv) != 8)
 		return 1;
-	n = FL_WORD(w, 0) & 0xffff;
+	n = fl_first(FL_WORD(w, 0), 2);
 #pragma unroll
 	for (__u32 i = 0; i < FL_HOOKS_MAX; i++) {
 		struct fl_hook *h;
@@ -253,7 +263,7 @@ fl_inline bool fl_labels(void)
 	if (fl_ctl.host.lsm != FL_LSM_COUNTED)
 		return fl_ctl.host.lsm == FL_LSM_ALWAYS;
 	for (int i = 0; i < FL_LSM_USERS; i++)
-		if ((__u32)fl_load(fl_ctl.host.lsm_users[i]))
+		if (fl_first(fl_load(fl_ctl.host.lsm_users[i]), 4))
 			return true;
 	return false;
 }

@@ -192,6 +192,15 @@ void hooks_find(struct fl_ctl *ctl)
 	}
 }
 
+int hooks_known(const struct fl_ctl *ctl)
+{
+	int n = 0;
+
+	for (int i = 0; i < FL_HOOKS; i++)
+		n += ctl->host.hooks[i].addr != 0;
+	return n;
+}
+
 /* FNV-1a of /proc/modules without its use counts: names and addresses. */
 static uint64_t modules_hash(void)
 {

@@ -119,6 +119,19 @@ fl_global int fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
 	}
 }
 
+/* A struct nf_hook_entries as words: the number of hooks in the first, then a function and its pointer each. */
+#define FL_HOOKS_LAID_OUT                                                                                           \
+	(bpf_core_field_offset(struct nf_hook_entries, num_hook_entries) == 0 &&                                     \
+	 bpf_core_field_offset(struct nf_hook_entries, hooks) == 8 && bpf_core_type_size(struct nf_hook_entry) == 16 && \
+	 bpf_core_field_offset(struct nf_hook_entry, priv) == 8) /* since Linux 4.14 */
+
+fl_inline bool fl_is_quiet(__u64 function)
+{
+	struct fl_hook *h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
+
+	return h->addr == function && h->what == FL_HOOK_QUIET;
+}
+
 /* entries: address of a struct nf_hook_entries, or 0. Unrolled: bpf_loop() cost 30 ns a hook. */
 fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 {
@@ -127,26 +140,34 @@ fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 
 	if (!entries)
 		return 0;
-	/* so they have been laid out since Linux 4.14 */
-	if (bpf_core_field_offset(struct nf_hook_entries, num_hook_entries) != 0 ||
-	    bpf_core_field_offset(struct nf_hook_entries, hooks) != 8 ||
-	    bpf_core_type_size(struct nf_hook_entry) != 16 || bpf_core_field_offset(struct nf_hook_entry, priv) != 8)
+	if (!FL_HOOKS_LAID_OUT)
 		return 1;
 	n = fl_first(FL_WORD(w, 0), 2);
 #pragma unroll
 	for (__u32 i = 0; i < FL_HOOKS_MAX; i++) {
-		struct fl_hook *h;
 		__u64 function;
 
 		if (i >= n)
 			return 0;
 		function = FL_WORD(w, 1 + 2 * i);
-		h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
-		if ((h->addr != function || h->what != FL_HOOK_QUIET) &&
-		    fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
+		if (!fl_is_quiet(function) && fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
 			return 1;
 	}
 	return n > FL_HOOKS_MAX;
+}
+
+/* One or two quiet hooks: what connection tracking leaves in a list. Spares the call. */
+fl_inline bool fl_list_acts(__u64 entries, __u32 hook, __u32 cursor)
+{
+	struct linux_mib *w = FL_WORDS(entries);
+	__u32 n;
+
+	if (!entries)
+		return false;
+	n = fl_first(FL_WORD(w, 0), 2);
+	if (FL_HOOKS_LAID_OUT && (n == 1 || n == 2) && fl_is_quiet(FL_WORD(w, 1)) && (n == 1 || fl_is_quiet(FL_WORD(w, 3))))
+		return false;
+	return fl_hooks_act(entries, hook, cursor);
 }
 
 /* lists: address of a namespace's hook lists for one family */
@@ -154,10 +175,10 @@ fl_global int fl_lists_act(__u64 lists, __u32 cursor)
 {
 	struct linux_mib *w = FL_WORDS(lists);
 
-	return fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
+	return fl_list_acts(FL_WORD(w, NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
 }
 
 /* of the device itself: ingress, egress */

@@ -71,7 +71,10 @@ for name; do
 	case $name in
 	unit | integration) suite "$name" ;;
 	torture) run "$O/tests/torture/torture" --bytes "${TORTURE_BYTES:-10G}" ;;
-	bench) run "$O/tests/bench/bench" ;;
+	bench)
+		run "$O/tests/bench/bench"
+		run "$O/tests/bench/cost"
+		;;
 	*)
 		echo "run.sh: no suite '$name' (unit, integration, torture or bench)" >&2
 		exit 1

@@ -140,7 +140,7 @@ fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 
 	if (!entries)
 		return 0;
-	if (!FL_HOOKS_LAID_OUT)
+	if (!bpf_core_type_exists(struct nf_hook_entries) || !FL_HOOKS_LAID_OUT)
 		return 1;
 	n = fl_first(FL_WORD(w, 0), 2);
 #pragma unroll
@@ -165,7 +165,8 @@ fl_inline bool fl_list_acts(__u64 entries, __u32 hook, __u32 cursor)
 	if (!entries)
 		return false;
 	n = fl_first(FL_WORD(w, 0), 2);
-	if (FL_HOOKS_LAID_OUT && (n == 1 || n == 2) && fl_is_quiet(FL_WORD(w, 1)) && (n == 1 || fl_is_quiet(FL_WORD(w, 3))))
+	if (bpf_core_type_exists(struct nf_hook_entries) && FL_HOOKS_LAID_OUT && (n == 1 || n == 2) &&
+	    fl_is_quiet(FL_WORD(w, 1)) && (n == 1 || fl_is_quiet(FL_WORD(w, 3))))
 		return false;
 	return fl_hooks_act(entries, hook, cursor);
 }
@@ -303,7 +304,7 @@ fl_inline __u32 fl_yield_host(__u64 sk, struct tcp_sock *a, struct tcp_sock *b, 
 
 	if (!lo || !(lo->flags & IFF_UP))
 		return FL_R_LO_DOWN;
-	if ((kinds & FL_Y_PACKET) && net->packet.sklist.first &&
+	if ((kinds & FL_Y_PACKET) && bpf_core_field_exists(net->packet) && net->packet.sklist.first &&
 	    fl_packet_sockets(addr + bpf_core_field_offset(struct net, packet.sklist), lo->ifindex, v6))
 		return FL_R_PACKET_SOCKET;
 	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) && fl_netfilter(net, lo, addr, v6, kinds & FL_Y_HOOKS))

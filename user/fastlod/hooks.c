@@ -29,6 +29,8 @@ static const struct {
 	{ "ipv4_conntrack_local", FL_HOOK_QUIET },
 	{ "ipv6_conntrack_local", FL_HOOK_QUIET },
 	{ "nf_confirm", FL_HOOK_QUIET },
+	{ "ipv4_confirm", FL_HOOK_QUIET }, /* these two until Linux 6.3 */
+	{ "ipv6_confirm", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_pre_routing", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_out", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_local_fn", FL_HOOK_QUIET },

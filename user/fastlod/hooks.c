@@ -29,7 +29,7 @@ static const struct {
 	{ "ipv4_conntrack_local", FL_HOOK_QUIET },
 	{ "ipv6_conntrack_local", FL_HOOK_QUIET },
 	{ "nf_confirm", FL_HOOK_QUIET },
-	{ "ipv4_confirm", FL_HOOK_QUIET }, /* these two until Linux 6.3 */
+	{ "ipv4_confirm", FL_HOOK_QUIET }, /* as these are called in Linux 6.1 */
 	{ "ipv6_confirm", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_pre_routing", FL_HOOK_QUIET },
 	{ "nf_nat_ipv4_out", FL_HOOK_QUIET },

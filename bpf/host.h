@@ -36,15 +36,25 @@
 #define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
 #define FL_WORD(w, i) FL_READ(w, mibs[i])
 
-/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
-#define fl_global __noinline
-
 fl_inline __u64 fl_load(__u64 addr)
 {
 	struct linux_mib *w = FL_WORDS(addr);
 
 	return FL_WORD(w, 0);
 }
+
+/* The first `bytes` bytes of a word, as a number. */
+fl_inline __u32 fl_first(__u64 word, __u32 bytes)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return word & ((1ULL << bytes * 8) - 1);
+#else
+	return word >> (64 - bytes * 8);
+#endif
+}
+
+/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
+#define fl_global __noinline
 
 fl_inline __u32 fl_hook_what(__u64 function)
 {
@@ -70,7 +80,7 @@ fl_inline bool fl_nft_acts(__u64 chain, __u32 cursor)
 	blob = fl_load(chain + (cursor ? h->nft_gen[1] : h->nft_gen[0]));
 	/* its first member is the size of the rules */
 	return !blob || fl_load(blob) || fl_load(base + h->nft_stats) ||
-	       (fl_load(base + h->nft_policy) & 0xff) != NF_ACCEPT;
+	       fl_first(fl_load(base + h->nft_policy), 1) != NF_ACCEPT;
 }
 
 /*
@@ -86,10 +96,10 @@ fl_inline bool fl_xt_acts(__u64 table, __u32 hook, __u32 entry_size)
 	if (!h->xt_known)
 		return true;
 	info = fl_load(table + h->xt_private);
-	entry = (__u32)fl_load(info + h->xt_entry + hook * 4);
-	if (!info || entry != (__u32)fl_load(info + h->xt_underflow + hook * 4))
+	entry = fl_first(fl_load(info + h->xt_entry + hook * 4), 4);
+	if (!info || entry != fl_first(fl_load(info + h->xt_underflow + hook * 4), 4))
 		return true;
-	return (__s32)fl_load(info + h->xt_entries + entry + entry_size + 32) != -NF_ACCEPT - 1;
+	return (__s32)fl_first(fl_load(info + h->xt_entries + entry + entry_size + 32), 4) != -NF_ACCEPT - 1;
 }
 
 /* What is left when a hook is not found quiet at first sight. */
@@ -109,6 +119,19 @@ fl_global int fl_hook_acts(__u64 function, __u64 priv, __u32 hook, __u32 cursor)
 	}
 }
 
+/* A struct nf_hook_entries as words: the number of hooks in the first, then a function and its pointer each. */
+#define FL_HOOKS_LAID_OUT                                                                                           \
+	(bpf_core_field_offset(struct nf_hook_entries, num_hook_entries) == 0 &&                                     \
+	 bpf_core_field_offset(struct nf_hook_entries, hooks) == 8 && bpf_core_type_size(struct nf_hook_entry) == 16 && \
+	 bpf_core_field_offset(struct nf_hook_entry, priv) == 8) /* since Linux 4.14 */
+
+fl_inline bool fl_is_quiet(__u64 function)
+{
+	struct fl_hook *h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
+
+	return h->addr == function && h->what == FL_HOOK_QUIET;
+}
+
 /* entries: address of a struct nf_hook_entries, or 0. Unrolled: bpf_loop() cost 30 ns a hook. */
 fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 {
@@ -117,26 +140,35 @@ fl_global int fl_hooks_act(__u64 entries, __u32 hook, __u32 cursor)
 
 	if (!entries)
 		return 0;
-	/* so they have been laid out since Linux 4.14 */
-	if (bpf_core_field_offset(struct nf_hook_entries, num_hook_entries) != 0 ||
-	    bpf_core_field_offset(struct nf_hook_entries, hooks) != 8 ||
-	    bpf_core_type_size(struct nf_hook_entry) != 16 || bpf_core_field_offset(struct nf_hook_entry, priv) != 8)
+	if (!bpf_core_type_exists(struct nf_hook_entries) || !FL_HOOKS_LAID_OUT)
 		return 1;
-	n = FL_WORD(w, 0) & 0xffff;
+	n = fl_first(FL_WORD(w, 0), 2);
 #pragma unroll
 	for (__u32 i = 0; i < FL_HOOKS_MAX; i++) {
-		struct fl_hook *h;
 		__u64 function;
 
 		if (i >= n)
 			return 0;
 		function = FL_WORD(w, 1 + 2 * i);
-		h = &fl_ctl.host.hooks[fl_hook_at(function, 0)];
-		if ((h->addr != function || h->what != FL_HOOK_QUIET) &&
-		    fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
+		if (!fl_is_quiet(function) && fl_hook_acts(function, FL_WORD(w, 2 + 2 * i), hook, cursor))
 			return 1;
 	}
 	return n > FL_HOOKS_MAX;
+}
+
+/* One or two quiet hooks: what connection tracking leaves in a list. Spares the call. */
+fl_inline bool fl_list_acts(__u64 entries, __u32 hook, __u32 cursor)
+{
+	struct linux_mib *w = FL_WORDS(entries);
+	__u32 n;
+
+	if (!entries)
+		return false;
+	n = fl_first(FL_WORD(w, 0), 2);
+	if (bpf_core_type_exists(struct nf_hook_entries) && FL_HOOKS_LAID_OUT && (n == 1 || n == 2) &&
+	    fl_is_quiet(FL_WORD(w, 1)) && (n == 1 || fl_is_quiet(FL_WORD(w, 3))))
+		return false;
+	return fl_hooks_act(entries, hook, cursor);
 }
 
 /* lists: address of a namespace's hook lists for one family */
@@ -144,10 +176,10 @@ fl_global int fl_lists_act(__u64 lists, __u32 cursor)
 {
 	struct linux_mib *w = FL_WORDS(lists);
 
-	return fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
-	       fl_hooks_act(FL_WORD(w, NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
+	return fl_list_acts(FL_WORD(w, NF_INET_LOCAL_OUT), NF_INET_LOCAL_OUT, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_POST_ROUTING), NF_INET_POST_ROUTING, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_PRE_ROUTING), NF_INET_PRE_ROUTING, cursor) ||
+	       fl_list_acts(FL_WORD(w, NF_INET_LOCAL_IN), NF_INET_LOCAL_IN, cursor);
 }
 
 /* of the device itself: ingress, egress */
@@ -253,7 +285,7 @@ fl_inline bool fl_labels(void)
 	if (fl_ctl.host.lsm != FL_LSM_COUNTED)
 		return fl_ctl.host.lsm == FL_LSM_ALWAYS;
 	for (int i = 0; i < FL_LSM_USERS; i++)
-		if ((__u32)fl_load(fl_ctl.host.lsm_users[i]))
+		if (fl_first(fl_load(fl_ctl.host.lsm_users[i]), 4))
 			return true;
 	return false;
 }
@@ -272,7 +304,7 @@ fl_inline __u32 fl_yield_host(__u64 sk, struct tcp_sock *a, struct tcp_sock *b, 
 
 	if (!lo || !(lo->flags & IFF_UP))
 		return FL_R_LO_DOWN;
-	if ((kinds & FL_Y_PACKET) && net->packet.sklist.first &&
+	if ((kinds & FL_Y_PACKET) && bpf_core_field_exists(net->packet) && net->packet.sklist.first &&
 	    fl_packet_sockets(addr + bpf_core_field_offset(struct net, packet.sklist), lo->ifindex, v6))
 		return FL_R_PACKET_SOCKET;
 	if ((kinds & (FL_Y_RULES | FL_Y_HOOKS)) && fl_netfilter(net, lo, addr, v6, kinds & FL_Y_HOOKS))

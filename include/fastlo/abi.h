@@ -220,7 +220,9 @@ struct fl_host {
 	__u16 pad;
 };
 
-/* One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `stranger`. */
+/*
+ * One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `stranger`.
+ */
 struct fl_ctl {
 	__u32 abi;	     /* FL_ABI_VERSION; stays first for ever */
 	__u32 mode;	     /* enum fl_mode */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A stream whose reader never catches up, or that a filter keeps on TCP, leaves the sockmap, where it would be slower than plain TCP, and is
- * taken back in after a pause. Every byte is verified on the way out and back.
+ * A stream whose reader never catches up, or that a filter keeps on TCP, leaves the sockmap, where it would be slower
+ * than plain TCP, and is taken back in after a pause. Every byte is verified on the way out and back.
  */
 #include "check.h"
 

@@ -153,9 +153,9 @@ static void device(void **state)
 	snprintf(path, sizeof(path), "%s/cls", env.bpffs);
 	assert_return_code(bpf_obj_pin(cls.prog, path), errno);
 	tool("tc qdisc add dev lo clsact");
-	says(FL_R_TC, "tc qdisc clsact on lo");
 	tool("tc filter add dev lo egress bpf da pinned %s", path);
 	says(FL_R_TC, "tc filter bpf on lo egress: program %u 'fl_probe'", id_of(cls.prog));
+	says(FL_R_TC, "tc qdisc clsact on lo");
 	tool("tc qdisc del dev lo clsact");
 	quiet();
 	ok(probe_load(&xdp, BPF_PROG_TYPE_XDP));

@@ -50,11 +50,15 @@ static void dump_start(struct dump *d, const char *device)
 	fail_msg("tcpdump does not listen: %s", text);
 }
 
-/* Bytes of payload from and to a port that the capture holds so far. */
+/*
+ * Bytes of payload from and to a port that the capture holds so far, without a gap; what TCP sent again counts once.
+ */
 static void dump_read(const struct dump *d, uint16_t port, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint32_t head[6], packet[4], link;
+	uint32_t head[6], packet[4], link, seq, next[2] = { 0, 0 };
+	bool seen[2] = { false, false }, back;
 	uint8_t data[256];
+	int32_t again;
 	FILE *f = fopen(d->file, "re");
 
 	*ret_from = *ret_to = 0;
@@ -76,10 +80,16 @@ static void dump_read(const struct dump *d, uint16_t port, uint64_t *ret_from, u
 			continue;
 		tcp = ip + (ip[0] & 15) * 4;
 		len = (ip[2] << 8 | ip[3]) - (ip[0] & 15) * 4 - (tcp[12] >> 4) * 4;
-		if ((tcp[0] << 8 | tcp[1]) == port)
-			*ret_from += len;
-		else
-			*ret_to += len;
+		seq = (uint32_t)tcp[4] << 24 | tcp[5] << 16 | tcp[6] << 8 | tcp[7];
+		back = (tcp[0] << 8 | tcp[1]) != port;
+		if (!seen[back])
+			next[back] = seq;
+		seen[back] = true;
+		again = (int32_t)(next[back] - seq);
+		if (again < 0 || again >= (int64_t)len)
+			continue; /* a gap, or nothing new */
+		next[back] = seq + len;
+		*(back ? ret_to : ret_from) += len - again;
 	}
 	fclose(f);
 }

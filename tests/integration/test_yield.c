@@ -121,6 +121,41 @@ static void socket_filter(void **state)
 				       .reason = FL_R_SOCKET_FILTER, .remove = SO_DETACH_FILTER });
 }
 
+/* By SO_ATTACH_BPF, and locked: it stays for as long as the socket, and so does TCP; what it drops does not arrive. */
+static void socket_filter_locked(void **state)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0xffff },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int all = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "fl_test_all", "GPL", insns, 2, NULL), none, on = 1;
+	uint64_t before;
+	struct pair p;
+
+	(void)state;
+	insns[0].imm = 0;
+	none = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "fl_test_none", "GPL", insns, 2, NULL);
+	assert_true(all >= 0 && none >= 0);
+	ok(pair_open(&p, V4, true, true));
+	check_splices(&p, CLIENT);
+	assert_return_code(setsockopt(p.fd[SERVER], SOL_SOCKET, SO_ATTACH_BPF, &none, sizeof(none)), errno);
+	ok(pair_send(&p, CLIENT, 2000));
+	expect_reason(p.fd[CLIENT], FL_R_SOCKET_FILTER);
+	assert_int_equal(pair_try_recv(&p, CLIENT, 2000, 0), -EAGAIN);
+	assert_return_code(setsockopt(p.fd[SERVER], SOL_SOCKET, SO_ATTACH_BPF, &all, sizeof(all)), errno);
+	ok(pair_drain(&p, CLIENT)); /* TCP sent it again */
+	assert_return_code(setsockopt(p.fd[SERVER], SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)), errno);
+	fails(setsockopt(p.fd[SERVER], SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on)), EPERM);
+	check_yields(&p, CLIENT, FL_R_SOCKET_FILTER);
+	/* the other direction's receiver has none */
+	before = spliced(p.fd[SERVER]);
+	ok(pair_pingpong(&p, 10, 400));
+	assert_true(spliced(p.fd[SERVER]) - before >= 3600);
+	pair_close(&p);
+	close(all);
+	close(none);
+}
+
 static void rcvlowat(void **state)
 {
 	(void)state;
@@ -283,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(socket_filter),
+		cmocka_unit_test(socket_filter_locked),
 		cmocka_unit_test(rcvlowat),
 		cmocka_unit_test(peek_off),
 		cmocka_unit_test(tcp_inq),

@@ -13,8 +13,10 @@
 
 static int print_table(struct json_object *list)
 {
-	static const char *const titles[] = { "NAME", "CGROUP", "CGROUPS", "PORT", "UID", "ENGAGE", "BLOCKING", "YIELD", "ORIGIN" };
-	static const char *const keys[] = { "name", "cgroup", "cgroups", "port", "uid", "engage", "blocking", "yield", "origin" };
+	static const char *const titles[] = { "NAME",	"CGROUP",   "CGROUPS", "PORT",	"UID",
+					      "ENGAGE", "BLOCKING", "YIELD",   "ORIGIN" };
+	static const char *const keys[] = { "name",   "cgroup",	  "cgroups", "port",  "uid",
+					    "engage", "blocking", "yield",   "origin" };
 	struct libscols_table *table = scols_new_table();
 	size_t i, j;
 

@@ -120,6 +120,7 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
 	yields_print(&d->cfg.yields, yields);
 	json_object_object_add(o, "yield", json_object_new_string(yields));
+	json_object_object_add(o, "hooks_known", json_object_new_int(hooks_known(programs_ctl(d->programs))));
 	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
 	json_object_object_add(o, "uptime_ms", json_object_new_int64(
 		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));

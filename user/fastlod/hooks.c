@@ -22,24 +22,42 @@ static const struct {
 	enum fl_hook_what what;
 } known[] = {
 	/* nat asks its rules for a flow's first packet only, and a flow that it translates never pairs */
-	{ "ipv4_conntrack_defrag", FL_HOOK_QUIET }, { "ipv6_defrag", FL_HOOK_QUIET },
-	{ "ipv4_conntrack_in", FL_HOOK_QUIET },	    { "ipv6_conntrack_in", FL_HOOK_QUIET },
-	{ "ipv4_conntrack_local", FL_HOOK_QUIET },  { "ipv6_conntrack_local", FL_HOOK_QUIET },
-	{ "nf_confirm", FL_HOOK_QUIET },	    { "nf_nat_ipv4_pre_routing", FL_HOOK_QUIET },
-	{ "nf_nat_ipv4_out", FL_HOOK_QUIET },	    { "nf_nat_ipv4_local_fn", FL_HOOK_QUIET },
-	{ "nf_nat_ipv4_local_in", FL_HOOK_QUIET },  { "nf_nat_ipv6_in", FL_HOOK_QUIET },
-	{ "nf_nat_ipv6_out", FL_HOOK_QUIET },	    { "nf_nat_ipv6_local_fn", FL_HOOK_QUIET },
-	{ "nf_nat_ipv6_fn", FL_HOOK_QUIET },	    { "nf_nat_ipv6_local_in", FL_HOOK_QUIET },
+	{ "ipv4_conntrack_defrag", FL_HOOK_QUIET },
+	{ "ipv6_defrag", FL_HOOK_QUIET },
+	{ "ipv4_conntrack_in", FL_HOOK_QUIET },
+	{ "ipv6_conntrack_in", FL_HOOK_QUIET },
+	{ "ipv4_conntrack_local", FL_HOOK_QUIET },
+	{ "ipv6_conntrack_local", FL_HOOK_QUIET },
+	{ "nf_confirm", FL_HOOK_QUIET },
+	{ "ipv4_confirm", FL_HOOK_QUIET }, /* as these are called in Linux 6.1 */
+	{ "ipv6_confirm", FL_HOOK_QUIET },
+	{ "nf_nat_ipv4_pre_routing", FL_HOOK_QUIET },
+	{ "nf_nat_ipv4_out", FL_HOOK_QUIET },
+	{ "nf_nat_ipv4_local_fn", FL_HOOK_QUIET },
+	{ "nf_nat_ipv4_local_in", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_in", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_out", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_local_fn", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_fn", FL_HOOK_QUIET },
+	{ "nf_nat_ipv6_local_in", FL_HOOK_QUIET },
 	/* these are kind lsm's: without labels they do nothing */
-	{ "selinux_ip_forward", FL_HOOK_QUIET },    { "selinux_ip_output", FL_HOOK_QUIET },
-	{ "selinux_ip_postroute", FL_HOOK_QUIET },  { "smack_ip_output", FL_HOOK_QUIET },
+	{ "selinux_ip_forward", FL_HOOK_QUIET },
+	{ "selinux_ip_output", FL_HOOK_QUIET },
+	{ "selinux_ip_postroute", FL_HOOK_QUIET },
+	{ "smack_ip_output", FL_HOOK_QUIET },
 	{ "apparmor_ip_postroute", FL_HOOK_QUIET },
-	{ "nft_do_chain_ipv4", FL_HOOK_NFT },	    { "nft_do_chain_ipv6", FL_HOOK_NFT },
-	{ "nft_do_chain_inet", FL_HOOK_NFT },	    { "nft_do_chain_inet_ingress", FL_HOOK_NFT },
-	{ "nft_do_chain_netdev", FL_HOOK_NFT },	    { "nf_route_table_hook4", FL_HOOK_NFT },
-	{ "nf_route_table_hook6", FL_HOOK_NFT },    { "nf_route_table_inet", FL_HOOK_NFT },
-	{ "ipt_do_table", FL_HOOK_XT },		    { "iptable_mangle_hook", FL_HOOK_XT },
-	{ "ip6t_do_table", FL_HOOK_XT6 },	    { "ip6table_mangle_hook", FL_HOOK_XT6 },
+	{ "nft_do_chain_ipv4", FL_HOOK_NFT },
+	{ "nft_do_chain_ipv6", FL_HOOK_NFT },
+	{ "nft_do_chain_inet", FL_HOOK_NFT },
+	{ "nft_do_chain_inet_ingress", FL_HOOK_NFT },
+	{ "nft_do_chain_netdev", FL_HOOK_NFT },
+	{ "nf_route_table_hook4", FL_HOOK_NFT },
+	{ "nf_route_table_hook6", FL_HOOK_NFT },
+	{ "nf_route_table_inet", FL_HOOK_NFT },
+	{ "ipt_do_table", FL_HOOK_XT },
+	{ "iptable_mangle_hook", FL_HOOK_XT },
+	{ "ip6t_do_table", FL_HOOK_XT6 },
+	{ "ip6table_mangle_hook", FL_HOOK_XT6 },
 };
 
 /* Counters of who uses labels: SECMARK rules, labelled IPsec, NetLabel protocols. */
@@ -190,6 +208,15 @@ void hooks_find(struct fl_ctl *ctl)
 		__atomic_store_n(&ctl->host.hooks[i].what, host.hooks[i].what, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&ctl->host.hooks[i].addr, host.hooks[i].addr, __ATOMIC_SEQ_CST);
 	}
+}
+
+int hooks_known(const struct fl_ctl *ctl)
+{
+	int n = 0;
+
+	for (int i = 0; i < FL_HOOKS; i++)
+		n += ctl->host.hooks[i].addr != 0;
+	return n;
 }
 
 /* FNV-1a of /proc/modules without its use counts: names and addresses. */

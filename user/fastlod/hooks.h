@@ -12,6 +12,9 @@
 /* Fills ctl->host. Reads /proc/kallsyms (which needs CAP_SYSLOG) and the kernel's BTF: 0.1 s. */
 void hooks_find(struct fl_ctl *ctl);
 
+/* How many hook functions are known by their address. */
+int hooks_known(const struct fl_ctl *ctl);
+
 /*
  * The programs met a function that is not in ctl->host: look again, if the kernel's modules have changed since. To be
  * called now and then.

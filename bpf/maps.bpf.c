@@ -15,6 +15,7 @@ struct fl_policy_map fl_policy SEC(".maps");
 struct fl_reasons_map fl_reasons SEC(".maps");
 struct fl_totals_map fl_totals SEC(".maps");
 struct fl_events_map fl_events SEC(".maps");
+struct fl_wanted_map fl_wanted SEC(".maps");
 
 const volatile bool fl_has_cast = true;
 const volatile bool fl_oob_by_regs = true;

@@ -93,6 +93,14 @@ struct fl_events_map {
 	__uint(max_entries, 1 << 18);
 };
 
+/* fastlod's own, not pinned: names to look for among the kernel's symbols. */
+struct fl_wanted_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FL_NAMES_MAX);
+	__type(key, struct fl_name);
+	__type(value, __u32);
+};
+
 extern struct fl_sk_map fl_sk SEC(".maps");
 extern struct fl_slots_map fl_slots SEC(".maps");
 extern struct fl_free_map fl_free SEC(".maps");
@@ -104,6 +112,7 @@ extern struct fl_policy_map fl_policy SEC(".maps");
 extern struct fl_reasons_map fl_reasons SEC(".maps");
 extern struct fl_totals_map fl_totals SEC(".maps");
 extern struct fl_events_map fl_events SEC(".maps");
+extern struct fl_wanted_map fl_wanted SEC(".maps");
 
 /* Set before loading, from what probing found. */
 extern const volatile bool fl_has_cast;	   /* bpf_rdonly_cast: Linux 6.2 */

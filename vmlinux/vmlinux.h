@@ -393,6 +393,15 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 };
 
+struct kallsym_iter {
+	unsigned long value;
+	char name[1];
+};
+struct bpf_iter__ksym {
+	struct bpf_iter_meta *meta;
+	struct kallsym_iter *ksym;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -199,8 +199,19 @@ enum fl_lsm {
 };
 #define FL_LSM_USERS 3
 
+/* Kernel symbols that fastlod asks for, and what the iterator over all of them writes for each that it finds. */
+struct fl_name {
+	char text[32]; /* zero-filled */
+};
+struct fl_symbol {
+	__u64 addr;
+	__u32 index; /* of the name, as fastlod numbered them */
+	__u32 pad;
+};
+#define FL_NAMES_MAX 128
+
 /*
- * What fastlod finds out about this kernel for bpf/host.h: addresses from /proc/kallsyms, and offsets of types that
+ * What fastlod finds out about this kernel for bpf/host.h: addresses of symbols, and offsets of types that
  * may live in modules, which CO-RE at load time would miss. Renewed when a hook is met that is not in it.
  */
 struct fl_host {

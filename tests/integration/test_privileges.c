@@ -203,6 +203,17 @@ static void check_denied(const char *words, const char *verb, const char *a, con
 	json_object_put(said);
 }
 
+/* The kernel's symbols are not in /proc/kallsyms for such a user. */
+static void it_knows_the_hooks_of_netfilter(void **state)
+{
+	struct json_object *status;
+
+	(void)state;
+	assert_int_equal(env_ctl(&status, "status", NULL), 0);
+	assert_true(json_object_get_int(json_object_object_get(status, "hooks_known")) > 0);
+	json_object_put(status);
+}
+
 static size_t length_of(const char *verb, const char *arg)
 {
 	struct json_object *list = NULL;
@@ -313,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_has_three_capabilities_and_no_more),
+		cmocka_unit_test(it_knows_the_hooks_of_netfilter),
 		cmocka_unit_test(it_does_all_of_its_work),
 		cmocka_unit_test(each_capability_is_needed),
 		cmocka_unit_test(a_place_is_missing),

@@ -54,7 +54,7 @@ static int print_status(struct json_object *status)
 	printf("policies  %s\n", ctl_string(status, "policies"));
 	printf("yields to %s%s\n", ctl_string(status, "yield"),
 	       json_object_get_int(json_object_object_get(status, "hooks_known")) ? "" :
-		       " (no hook is known by its address: needs CAP_SYSLOG)");
+		       " (no hook is known by its address)");
 	if (json_object_object_get_ex(status, "spliced_share", &share)) {
 		spliced = json_object_get_uint64(json_object_object_get(status, "spliced_bytes"));
 		tcp = json_object_get_uint64(json_object_object_get(status, "tcp_bytes"));

@@ -85,7 +85,7 @@ static bool on_swept(void *arg, unsigned int left)
 	struct daemon *d = arg;
 
 	d->left = left;
-	hooks_renew(programs_ctl(d->programs));
+	hooks_renew(d->programs);
 	if (d->stopping) {
 		d->clean_sweeps = left ? 0 : d->clean_sweeps + 1;
 		if (d->clean_sweeps >= 2)
@@ -310,7 +310,7 @@ static int start_programs(struct daemon *d)
 	if (r < 0)
 		return r;
 	ctl = programs_ctl(d->programs);
-	hooks_find(ctl);
+	hooks_find(d->programs);
 	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
 	ctl->observe_reads = d->cfg.observe_reads;
 	ctl->socket_opt_in = d->cfg.socket_opt_in;

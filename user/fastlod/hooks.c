@@ -4,12 +4,14 @@
  * modules, hence not CO-RE but a table that can be filled again at any time. The programs read it meanwhile: an entry
  * is removed by its address and entered with its address last.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -60,6 +62,8 @@ static const struct {
 	{ "ip6table_mangle_hook", FL_HOOK_XT6 },
 };
 
+#define KNOWN (sizeof(known) / sizeof(known[0]))
+
 /* Counters of who uses labels: SECMARK rules, labelled IPsec, NetLabel protocols. */
 static const char *const lsm_users[FL_LSM_USERS] = {
 	"selinux_secmark_refcount",
@@ -80,45 +84,51 @@ static void enter(struct fl_hook *hooks, uint64_t addr, enum fl_hook_what what)
 	}
 }
 
-/* Returns how many hook functions have an address. */
-static int read_symbols(struct fl_host *host)
-{
-	FILE *f = fopen("/proc/kallsyms", "re");
-	char line[512], *name;
-	uint64_t addr;
-	int found = 0;
+struct search {
+	struct fl_host *host;
+	int found;
+};
 
-	if (!f)
-		return 0;
-	/* "ffffffff81a94ee0 t selinux_ip_output", a tab and a module's name; 200,000 of them: no scanf */
-	while (fgets(line, sizeof(line), f)) {
-		name = strchr(line, ' ');
-		name = name ? strchr(name + 1, ' ') : NULL;
-		if (!name++)
-			continue;
-		name[strcspn(name, "\t\n")] = '\0';
-		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-			if (strcmp(known[i].name, name) == 0 && (addr = strtoull(line, NULL, 16))) {
-				enter(host->hooks, addr, known[i].what);
-				found++;
-			}
-		}
-		for (int i = 0; i < FL_LSM_USERS; i++)
-			if (strcmp(lsm_users[i], name) == 0)
-				host->lsm_users[i] = strtoull(line, NULL, 16);
+static void on_symbol(const void *record, void *arg)
+{
+	const struct fl_symbol *symbol = record;
+	struct search *s = arg;
+
+	if (symbol->index >= KNOWN) {
+		s->host->lsm_users[symbol->index - KNOWN] = symbol->addr;
+		return;
 	}
-	fclose(f);
-	return found;
+	enter(s->host->hooks, symbol->addr, known[symbol->index].what);
+	s->found++;
+}
+
+/* Returns how many hook functions have an address. */
+static int read_symbols(struct programs *p, struct fl_host *host)
+{
+	const char *names[KNOWN + FL_LSM_USERS];
+	struct search s = { .host = host };
+	int r;
+
+	for (size_t i = 0; i < KNOWN; i++)
+		names[i] = known[i].name;
+	memcpy(names + KNOWN, lsm_users, sizeof(lsm_users));
+	r = programs_symbols(p, names, KNOWN + FL_LSM_USERS, on_symbol, &s);
+	if (r < 0)
+		log_warn("cannot read the kernel's symbols: %s; every netfilter hook counts as one with rules", strerror(-r));
+	return s.found;
 }
 
 /* The BTF that has this struct: the kernel's, or a module's on top of it. NULL: none. */
 static struct btf *btf_with(struct btf *vmlinux, const char *module, const char *type)
 {
+	char path[128];
 	struct btf *btf;
 
 	if (btf__find_by_name_kind(vmlinux, type, BTF_KIND_STRUCT) > 0)
 		return vmlinux;
-	btf = btf__load_module_btf(module, vmlinux);
+	/* by file: asking for BTF by its number takes CAP_SYS_ADMIN */
+	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
+	btf = btf__parse_split(path, vmlinux);
 	return libbpf_get_error(btf) ? NULL : btf;
 }
 
@@ -175,12 +185,12 @@ static bool has_line(const char *path, const char *what)
 	return found;
 }
 
-/* Their file systems are registered only if the modules were enabled at boot. Smack checks every packet. */
+/* The kernel makes their mount points if they were enabled at boot. Smack checks every packet. */
 static enum fl_lsm find_lsm(const struct fl_host *h)
 {
-	if (has_line("/proc/filesystems", "\tsmackfs\n"))
+	if (access("/sys/fs/smackfs", F_OK) == 0)
 		return FL_LSM_ALWAYS;
-	if (!has_line("/proc/filesystems", "\tselinuxfs\n"))
+	if (access("/sys/fs/selinux", F_OK) < 0)
 		return FL_LSM_NONE;
 	for (int i = 0; i < FL_LSM_USERS; i++)
 		if (!h->lsm_users[i])
@@ -189,13 +199,12 @@ static enum fl_lsm find_lsm(const struct fl_host *h)
 											  : FL_LSM_COUNTED;
 }
 
-void hooks_find(struct fl_ctl *ctl)
+void hooks_find(struct programs *p)
 {
+	struct fl_ctl *ctl = programs_ctl(p);
 	struct fl_host host = { 0 };
 
-	if (!read_symbols(&host))
-		log_info("/proc/kallsyms tells no addresses (needs CAP_SYSLOG): every netfilter hook counts as one with "
-			 "rules");
+	log_debug("%d hook functions known", read_symbols(p, &host));
 	read_types(&host);
 	host.lsm = find_lsm(&host);
 	/* offsets first: nobody looks at them before a hook is known that needs them, and they never change after */
@@ -219,35 +228,36 @@ int hooks_known(const struct fl_ctl *ctl)
 	return n;
 }
 
-/* FNV-1a of /proc/modules without its use counts: names and addresses. */
+/* Of the names of the loaded modules. */
 static uint64_t modules_hash(void)
 {
-	FILE *f = fopen("/proc/modules", "re");
-	uint64_t hash = 14695981039346656037ULL;
-	char line[512], name[128];
+	DIR *dir = opendir("/sys/module");
+	uint64_t hash = 0;
+	struct dirent *e;
 
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%127s", name) != 1)
-			continue;
-		for (char *c = name; *c; c++)
-			hash = (hash ^ (uint8_t)*c) * 1099511628211ULL;
+	while (dir && (e = readdir(dir))) {
+		uint64_t one = 14695981039346656037ULL; /* FNV-1a; their sum does not depend on the order */
+
+		for (char *c = e->d_name; *c; c++)
+			one = (one ^ (uint8_t)*c) * 1099511628211ULL;
+		hash += one;
 	}
-	if (f)
-		fclose(f);
+	if (dir)
+		closedir(dir);
 	return hash;
 }
 
-void hooks_renew(struct fl_ctl *ctl)
+void hooks_renew(struct programs *p)
 {
 	static uint64_t last_stranger, last_modules;
-	uint64_t modules;
+	uint64_t modules, stranger = programs_ctl(p)->stranger;
 
-	if (ctl->stranger == last_stranger)
+	if (stranger == last_stranger)
 		return;
-	last_stranger = ctl->stranger;
+	last_stranger = stranger;
 	modules = modules_hash();
 	if (modules == last_modules)
 		return;
 	last_modules = modules;
-	hooks_find(ctl);
+	hooks_find(p);
 }

@@ -7,10 +7,10 @@
 #ifndef FASTLOD_HOOKS_H
 #define FASTLOD_HOOKS_H
 
-#include "fastlo/abi.h"
+#include "programs.h"
 
-/* Fills ctl->host. Reads /proc/kallsyms (which needs CAP_SYSLOG) and the kernel's BTF: 0.1 s. */
-void hooks_find(struct fl_ctl *ctl);
+/* Fills programs_ctl(p)->host from the kernel's symbols and BTF: 0.1 s. */
+void hooks_find(struct programs *p);
 
 /* How many hook functions are known by their address. */
 int hooks_known(const struct fl_ctl *ctl);
@@ -19,6 +19,6 @@ int hooks_known(const struct fl_ctl *ctl);
  * The programs met a function that is not in ctl->host: look again, if the kernel's modules have changed since. To be
  * called now and then.
  */
-void hooks_renew(struct fl_ctl *ctl);
+void hooks_renew(struct programs *p);
 
 #endif

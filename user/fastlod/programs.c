@@ -272,10 +272,10 @@ uint32_t programs_max_pairs(const struct programs *p)
 }
 
 /* Runs the iterator behind link to its end; what it writes goes to fn in whole records. */
-static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec *, void *), void *arg)
+static int run_link(struct bpf_link *link, size_t size, void (*fn)(const void *, void *), void *arg)
 {
-	struct fl_sweep_rec recs[512];
-	size_t have = 0;
+	char buf[8192] __attribute__((aligned(8)));
+	size_t have = 0, at;
 	int fd, r = 0;
 	ssize_t n;
 
@@ -283,16 +283,17 @@ static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec 
 	if (fd < 0)
 		return -errno;
 	for (;;) {
-		n = read(fd, (char *)recs + have, sizeof(recs) - have);
+		n = read(fd, buf + have, sizeof(buf) - have);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (n <= 0)
 			break;
 		have += n;
-		for (size_t i = 0; fn && i < have / sizeof(recs[0]); i++)
-			fn(&recs[i], arg);
-		memmove(recs, (char *)recs + have / sizeof(recs[0]) * sizeof(recs[0]), have % sizeof(recs[0]));
-		have %= sizeof(recs[0]);
+		for (at = 0; have - at >= size; at += size)
+			if (fn)
+				fn(buf + at, arg);
+		have -= at;
+		memmove(buf, buf + at, have);
 	}
 	if (n < 0)
 		r = -errno;
@@ -300,9 +301,8 @@ static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec 
 	return r;
 }
 
-/* map_fd -1: the iterator is not one over a map */
-static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *),
-			void *arg)
+/* map_fd -1: the iterator is not one over a map. fn NULL: it writes nothing. */
+static int run_iterator(struct bpf_program *prog, int map_fd, size_t size, void (*fn)(const void *, void *), void *arg)
 {
 	union bpf_iter_link_info info = { .map.map_fd = map_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
@@ -311,19 +311,19 @@ static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const s
 
 	if (!link)
 		return -errno;
-	r = run_link(link, fn, arg);
+	r = run_link(link, size, fn, arg);
 	bpf_link__destroy(link);
 	return r;
 }
 
 int programs_admit(struct programs *p)
 {
-	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk), NULL, NULL);
+	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk), 1, NULL, NULL);
 }
 
 int programs_scan(struct programs *p)
 {
-	return run_iterator(p->skel->progs.fl_scan, -1, NULL, NULL);
+	return run_iterator(p->skel->progs.fl_scan, -1, 1, NULL, NULL);
 }
 
 int programs_list_fd(struct programs *p)
@@ -364,9 +364,25 @@ int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t re
 	return r;
 }
 
-int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
+int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg)
 {
-	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), fn, arg);
+	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), sizeof(struct fl_sweep_rec), fn,
+			    arg);
+}
+
+int programs_symbols(struct programs *p, const char *const *names, uint32_t n,
+		     void (*fn)(const void *symbol, void *arg), void *arg)
+{
+	int fd = bpf_map__fd(p->skel->maps.fl_wanted), r = 0;
+
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		struct fl_name name = { "" };
+
+		strncpy(name.text, names[i], sizeof(name.text) - 1);
+		if (bpf_map_update_elem(fd, &name, &i, BPF_ANY) < 0)
+			r = -errno;
+	}
+	return r < 0 ? r : run_iterator(p->skel->progs.fl_symbols, -1, sizeof(struct fl_symbol), fn, arg);
 }
 
 void programs_remove(struct programs *p)

@@ -37,7 +37,14 @@ int programs_admit(struct programs *p);
 int programs_scan(struct programs *p);
 
 /* One pass of housekeeping; calls fn for every record. */
-int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg);
+int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg); /* struct fl_sweep_rec */
+
+/*
+ * Looks for kernel symbols by name; the same n names each time. Calls fn with a struct fl_symbol for each that is there, more
+ * than once if several have that name. Takes some 20 ms.
+ */
+int programs_symbols(struct programs *p, const char *const *names, uint32_t n,
+		     void (*fn)(const void *symbol, void *arg), void *arg);
 
 /* A descriptor that yields a struct fl_record per pair, to whoever reads it; or a negative errno. */
 int programs_list_fd(struct programs *p);

@@ -97,8 +97,11 @@ int fl_sockops(struct bpf_sock_ops *ops)
 		who.tp = tp;
 		who.cookie = bpf_get_socket_cookie(ops);
 		who.server = !active;
-		/* Another thread may sit in a receive since before connect() came through. */
-		who.flags = st->flags | (active ? FL_F_LATE : 0);
+		/*
+		 * Another thread may sit in a receive since before connect() came through. When two connect() meet, the
+		 * kernel calls an end passive; but it has an owner, and no accept(2) stands between it and a reader.
+		 */
+		who.flags = st->flags | (active || FL_SK(tp).sk_socket ? FL_F_LATE : 0);
 		st->refused = fl_register(&who, st);
 	}
 	if (st->refused) {

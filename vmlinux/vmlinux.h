@@ -295,6 +295,7 @@ struct epitem {
 struct sk_filter;
 struct xfrm_policy;
 struct bpf_local_storage;
+struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	__s32 sk_peek_off;
@@ -311,6 +312,7 @@ struct sock {
 	u8 sk_shutdown;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
+	struct socket *sk_socket;
 	struct mem_cgroup *sk_memcg;
 	u16 sk_type;
 	struct xfrm_policy *sk_policy[2];

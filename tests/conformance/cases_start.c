@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "endings.h"
 
@@ -310,6 +313,75 @@ static void listener_closed(struct conform *c)
 	get(c, c->p.fd[CLIENT], 64, 0);
 }
 
+struct early {
+	int fd;
+	char mem[16];
+	long n;
+	_Atomic pid_t tid;
+};
+
+static void *early_main(void *arg)
+{
+	struct early *e = arg;
+
+	e->tid = (pid_t)syscall(SYS_gettid);
+	e->n = recv(e->fd, e->mem, sizeof(e->mem), 0);
+	return NULL;
+}
+
+/*
+ * Both connect, nobody listens: the SYNs, sent again once they are let through, cross. One end has a reader that waits since
+ * before the connection.
+ */
+static void simultaneous_open(struct conform *c)
+{
+	struct sockaddr_storage addr[2];
+	struct early e;
+	socklen_t len;
+	pthread_t thread;
+	int ns, old;
+
+	if (system("command -v nft >/dev/null 2>&1") != 0)
+		skip_case(c, "no nft");
+	if (netns_new(&ns) < 0 || netns_enter(ns, &old) < 0)
+		broken(c, "no network namespace");
+	if (system("nft 'add table inet t; add chain inet t i { type filter hook input priority 0; }; "
+		   "add rule inet t i tcp flags syn drop'") != 0)
+		skip_case(c, "nft drops no SYN here");
+	for (int i = 0; i < 2; i++) {
+		int family = kind_addr(c->kind == V6 ? V6 : V4, CLIENT, 7000 + i, &addr[i], &len), on = 1;
+
+		c->p.fd[i] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		setsockopt(c->p.fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		if (c->mode == EAGER)
+			opt_in(c->p.fd[i], 1);
+		bind(c->p.fd[i], (void *)&addr[i], len);
+	}
+	c->tx = c->p.fd[c->from];
+	c->rx = c->p.fd[!c->from];
+	for (int i = 0; i < 2; i++)
+		DO(c, connect(c->p.fd[i], (void *)&addr[!i], len));
+	e = (struct early){ .fd = c->rx };
+	blocking(c->rx, true);
+	if (pthread_create(&thread, NULL, early_main, &e) != 0)
+		broken(c, "no thread");
+	while (!e.tid)
+		;
+	asleep(c, e.tid, SYS_recvfrom);
+	if (system("nft delete table inet t") != 0)
+		broken(c, "the table stays");
+	await(c, c->tx, POLLOUT);
+	put(c, c->tx, "crossed");
+	pthread_join(thread, NULL);
+	said_bytes(c, "early reader", e.mem, e.n);
+	blocking(c->rx, false);
+	if (c->mode == EAGER && !engage(c, &c->p)) /* an observed pair with a blocking reader stays TCP */
+		return;
+	stream(c, CLIENT, 100000, 1000);
+	stream(c, SERVER, 100000, 1000);
+	netns_leave(old);
+}
+
 /* ---- 23 */
 static void late_opt_in(struct conform *c)
 {
@@ -392,6 +464,6 @@ static void nobody_there(struct conform *c)
 CONFORM_CASES(start, CASE_OWN(22, speaks_first), CASE_OWN(22, both_speak_first), CASE_OWN(22, data_before_accept),
 	      CASE_OWN(22, much_before_accept), CASE_OWN(22, closed_before_accept), CASE_OWN(22, reset_before_accept),
 	      CASE_OWN(22, defer_accept), CASE_OWN(22, fast_open), CASE_OWN(22, fast_open_connect), CASE_OWN(22, syn_cookies),
-	      CASE_OWN(22, full_accept_queue), CASE_OWN(22, accept_flags), CASE_OWN(22, listener_closed),
+	      CASE_OWN(22, full_accept_queue), CASE_OWN(22, simultaneous_open), CASE_OWN(22, accept_flags), CASE_OWN(22, listener_closed),
 	      CASE_OWN(23, late_opt_in), CASE_OWN(23, one_side_only), CASE_OWN(23, nobody_there),
 	      CASE(23, withdrawn), CASE_OBSERVED_TOO(23, withdrawn_and_read_at_once, "One receive returns bytes of one queue"))

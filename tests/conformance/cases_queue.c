@@ -272,7 +272,7 @@ static void urgent_poll_parked(struct conform *c)
 #define BEFORE .expects = SPLICED_BEFORE
 #define URGENT .expects = YIELDS
 CONFORM_CASES(queue,
-	{ 9, "queue_spliced", queue_spliced, BEFORE },
+	{ 9, "queue_spliced", queue_spliced, BEFORE | OBSERVED_TOO, "FIONREAD (SIOCINQ)" },
 	{ 9, "queue_tcp", queue_tcp, URGENT | OBSERVED_TOO, "FIONREAD (SIOCINQ)" },
 	{ 9, "queue_mixed", queue_mixed, URGENT | OBSERVED_TOO, "FIONREAD (SIOCINQ)" },
 	{ 9, "queue_mixed_reads", queue_mixed_reads, URGENT | OBSERVED_TOO, "One receive returns bytes of one queue" },

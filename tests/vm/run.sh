@@ -7,7 +7,7 @@
 #   tests/vm/run.sh [KERNEL...]         boots each; KERNEL is 6.1 or 6.12 (default: both)
 #
 # Suites: splice_check with each observer (splice/auto, splice/tracepoint, splice/none), then the unit and
-# integration programs that `make tests` has built; in a boot of its own "systemd", the Debian package's life (systemd.sh).
+# integration programs that `make tests` has built, then the conformance suite over IPv4; in a boot of its own "systemd", the Debian package's life (systemd.sh).
 # The last line is `N passed, N failed, N skipped`; a
 # kernel that can't be run (no qemu, no image) counts as one skip. The console of each boot stays in
 # $VM_DIR/KERNEL.log. A warning of the test machine's own kernel, or its death, is a failure.
@@ -139,6 +139,11 @@ build_image() { # KERNEL
 		install_program "$program" "tests/$name"
 		suite "$name" "./tests/$name"
 	done
+	install_program "$O/tests/conformance/conformance" tests/conformance/conformance
+	mkdir -p "$fl/docs"
+	cp "$root/docs/DEVIATIONS.md" "$fl/docs"
+	# one kind: the kinds are no different here, and emulated it takes its time
+	suite conformance "./tests/conformance/conformance -k v4"
 	(cd "$image" && find . | cpio -o -H newc --quiet) | gzip -1 >"$work/$1.gz"
 }
 

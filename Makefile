@@ -96,6 +96,14 @@ $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -Itests/lib -Ibpf -c $< -o $@
 
+# fastlod as a later version may be: other code behind the tail call (nothing ever fits), another ABI
+NEXT := $(O)/next/code/fastlod $(O)/next/abi/fastlod
+$(O)/next/code/fastlod: private NEXT_FLAGS = -DFL_RCVBUF_SHARE=0xffffffffU
+$(O)/next/abi/fastlod: private NEXT_FLAGS = -DFL_ABI_VERSION=1000000
+$(NEXT): $(O)/fastlod
+	$(Q)$(MAKE) --no-print-directory O=$(@D) CFLAGS='-O2 -g $(NEXT_FLAGS)' BPF_CFLAGS='-O2 -g $(NEXT_FLAGS)' $@
+	@touch $@
+
 $(O)/fastlod: $(DAEMON) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS)
@@ -150,7 +158,7 @@ $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) ## build the tests
+tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) $(NEXT) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
@@ -210,4 +218,4 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(O) -path $(O)/programs -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(O) \( -path $(O)/programs -o -path $(O)/next \) -prune -o -name '*.d' -print 2>/dev/null)

@@ -356,7 +356,7 @@ static int start_service(struct daemon *d)
 			return r;
 		}
 	}
-	if (programs_adopted(d->programs))
+	if (programs_adopted(d->programs) || programs_replaced(d->programs))
 		remember_load(d->policies, d->cfg.run_dir);
 	test_kernel(d);
 	if (d->stopping)
@@ -410,12 +410,13 @@ int daemon_run(struct config *cfg, const char *config_path)
 		finish(&d, false);
 		lock_remove(d.cfg.run_dir);
 		config_free(&d.cfg);
-		return EXIT_REFUSED;
+		return r == -ECANCELED ? 0 : EXIT_REFUSED;
 	}
 	if (sd_event_get_state(d.event) == SD_EVENT_FINISHED) /* stopped meanwhile, and done with it */
 		goto finished;
 	log_info("ready: observer %s, %u pairs, %zu policies%s", d.kernel.observer, programs_max_pairs(d.programs),
-		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" : "");
+		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" :
+		 programs_replaced(d.programs) ? ", replaced what was pinned" : "");
 	sd_notify(0, "READY=1");
 	r = sd_event_loop(d.event);
 	if (r < 0)

@@ -103,8 +103,9 @@ static int on_ring(sd_event_source *source, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
-static void on_record(const struct fl_sweep_rec *rec, void *arg)
+static void on_record(const void *data, void *arg)
 {
+	const struct fl_sweep_rec *rec = data;
 	struct keeper *k = arg;
 
 	switch (rec->what) {

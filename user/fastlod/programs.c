@@ -18,14 +18,18 @@
 /* abi.h first: the skeleton uses its types */
 #include "fastlo/abi.h"
 #include "fastlo.skel.h"
+#include "iterate.h"
 #include "log.h"
 #include "pins.h"
+#include "predecessor.h"
 #include "programs.h"
 
 struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
+	int sweep_fd; /* pinned: a fastlod of another ABI drains this set with it */
 	bool adopted;
+	bool replaced;
 	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
@@ -168,6 +172,11 @@ static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
 		log_err("cannot attach the sk_msg program to 'fl_sock': %s", strerror(-r));
 		return r;
 	}
+	p->sweep_fd = pins_attach_iter(p->pins, FL_SWEEP_PIN, s->progs.fl_sweep, bpf_map__fd(s->maps.fl_slots));
+	if (p->sweep_fd < 0) {
+		log_err("cannot attach the sweep: %s", strerror(-p->sweep_fd));
+		return p->sweep_fd;
+	}
 	r = attach_tracing(p);
 	if (r == 0)
 		r = attach_cgroup(p, cgroup, cgroup_fd);
@@ -186,6 +195,11 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
 		return explain_load(r);
+	r = predecessor_drain(cfg->pin_dir, cfg->drain_timeout, &p->replaced);
+	if (r < 0)
+		return r;
+	if (p->replaced)
+		pins_clear(p->pins);
 	r = pins_adopt_maps(p->pins, p->skel->obj, &p->adopted);
 	if (r < 0)
 		return r;
@@ -255,43 +269,18 @@ bool programs_adopted(const struct programs *p)
 	return p->adopted;
 }
 
+bool programs_replaced(const struct programs *p)
+{
+	return p->replaced;
+}
+
 uint32_t programs_max_pairs(const struct programs *p)
 {
 	return p->max_pairs;
 }
 
-/* Runs the iterator behind link to its end; what it writes goes to fn in whole records. */
-static int run_link(struct bpf_link *link, void (*fn)(const struct fl_sweep_rec *, void *), void *arg)
-{
-	struct fl_sweep_rec recs[512];
-	size_t have = 0;
-	int fd, r = 0;
-	ssize_t n;
-
-	fd = bpf_iter_create(bpf_link__fd(link));
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		n = read(fd, (char *)recs + have, sizeof(recs) - have);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n <= 0)
-			break;
-		have += n;
-		for (size_t i = 0; fn && i < have / sizeof(recs[0]); i++)
-			fn(&recs[i], arg);
-		memmove(recs, (char *)recs + have / sizeof(recs[0]) * sizeof(recs[0]), have % sizeof(recs[0]));
-		have %= sizeof(recs[0]);
-	}
-	if (n < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
 /* map_fd -1: the iterator is not one over a map */
-static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const struct fl_sweep_rec *, void *),
-			void *arg)
+static int run_iterator(struct bpf_program *prog, int map_fd)
 {
 	union bpf_iter_link_info info = { .map.map_fd = map_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
@@ -300,19 +289,19 @@ static int run_iterator(struct bpf_program *prog, int map_fd, void (*fn)(const s
 
 	if (!link)
 		return -errno;
-	r = run_link(link, fn, arg);
+	r = iterate_link(bpf_link__fd(link), 1, NULL, NULL);
 	bpf_link__destroy(link);
 	return r;
 }
 
 int programs_admit(struct programs *p)
 {
-	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk), NULL, NULL);
+	return run_iterator(p->skel->progs.fl_admit, bpf_map__fd(p->skel->maps.fl_sk));
 }
 
 int programs_scan(struct programs *p)
 {
-	return run_iterator(p->skel->progs.fl_scan, -1, NULL, NULL);
+	return run_iterator(p->skel->progs.fl_scan, -1);
 }
 
 int programs_list_fd(struct programs *p)
@@ -353,9 +342,9 @@ int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t re
 	return r;
 }
 
-int programs_sweep(struct programs *p, void (*fn)(const struct fl_sweep_rec *rec, void *arg), void *arg)
+int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg)
 {
-	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), fn, arg);
+	return iterate_link(p->sweep_fd, sizeof(struct fl_sweep_rec), fn, arg);
 }
 
 void programs_remove(struct programs *p)

@@ -99,14 +99,28 @@ static bool clear_leftovers(const struct pins *p)
 	return !links;
 }
 
+/* Same name, but somebody else's, or damaged: the verifier would say so in its own way. */
+static bool fits(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
+}
+
 static int reuse_map(struct bpf_map *map, const char *path)
 {
-	int fd = bpf_obj_get(path), r = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
+	int fd = bpf_obj_get(path), r = fd < 0 ? -errno : fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -EILSEQ;
 
 	if (fd >= 0)
 		close(fd);
 	if (r == 0)
 		return 0;
+	if (r == -EILSEQ) {
+		log_err("'%s' is not what a fastlod pins there (remove the directory if no fastlod uses it)", path);
+		return -EEXIST;
+	}
 	log_err("cannot open the pin '%s': %s%s", path, strerror(-r),
 		r == -EACCES || r == -EPERM ? " (start fastlod as the user that made it)" : "");
 	return -EEXIST;

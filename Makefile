@@ -67,7 +67,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration torture conformance bench vm programs demo clean install deb help tests
+.PHONY: all deps check check-unit check-integration fuzz torture conformance bench vm programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -95,6 +95,14 @@ $(O)/%.o: %.c Makefile
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -Itests/lib -Ibpf -c $< -o $@
+
+# fastlod as a later version may be: other code behind the tail call (nothing ever fits), another ABI
+NEXT := $(O)/next/code/fastlod $(O)/next/abi/fastlod
+$(O)/next/code/fastlod: private NEXT_FLAGS = -DFL_RCVBUF_SHARE=0xffffffffU
+$(O)/next/abi/fastlod: private NEXT_FLAGS = -DFL_ABI_VERSION=1000000
+$(NEXT): $(O)/fastlod
+	$(Q)$(MAKE) --no-print-directory O=$(@D) CFLAGS='-O2 -g $(NEXT_FLAGS)' BPF_CFLAGS='-O2 -g $(NEXT_FLAGS)' $@
+	@touch $@
 
 $(O)/fastlod: $(DAEMON) $(COMMON)
 	$(call say,LINK,$@)
@@ -150,13 +158,25 @@ $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) ## build the tests
+# by clang, with the sources that they need instrumented, too
+FUZZ := $(O)/tests/fuzz/fuzz_config $(O)/tests/fuzz/fuzz_control
+FUZZED := $(wildcard user/common/*.c) user/fastlod/config.c user/fastlod/config_keys.c user/fastlod/control_verbs.c
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(FUZZED) Makefile
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -DFL_VERSION='"$(VERSION)"' -Wall -Wextra $(WERROR) -Iinclude -Iuser/common \
+		-Iuser/fastlod -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(PC_CFLAGS) $< $(FUZZED) -o $@ $(PC_LIBS)
+
+fuzz: $(FUZZ) ## any bytes as configuration and as control request, for SECONDS=60 each; KEEP=1 adds to the corpus
+	$(Q)O=$(O) FUZZ_SECONDS=$(or $(SECONDS),60) tests/fuzz/run.sh
+
+tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) $(NEXT) $(FUZZ) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
 
 check: all tests ## run every test (root; STRICT=1 makes a skip a failure)
-	$(Q)O=$(O) tests/run.sh unit integration conformance torture
+	$(Q)O=$(O) tests/run.sh unit fuzz integration conformance torture
 
 check-unit: all tests ## the tests that need no root
 	$(Q)O=$(O) tests/run.sh unit
@@ -210,4 +230,4 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(O) -path $(O)/programs -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(O) \( -path $(O)/programs -o -path $(O)/next \) -prune -o -name '*.d' -print 2>/dev/null)

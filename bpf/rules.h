@@ -37,9 +37,12 @@ fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced,
  * bytes inside the advertised window must still find room, or they are dropped and cost an RTO.
  * Without it: test_bounds, stopped_reader_*.
  */
+#ifndef FL_RCVBUF_SHARE
+#define FL_RCVBUF_SHARE 2
+#endif
 fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 unread)
 {
-	__u32 half = rcvbuf / 2;
+	__u32 half = rcvbuf / FL_RCVBUF_SHARE;
 
 	return unread <= half && size <= half - unread;
 }

@@ -7,6 +7,7 @@ set -eu
 
 # clang llvm bpftool         BPF objects (llvm-strip) and the skeleton
 # lib*-dev uthash-dev        fastlod, fastloctl, their tests; libelf and zlib are libbpf's
+# libclang-rt-14-dev          the fuzzers' runtime, of the same version as clang
 # gcc g++ pkg-config libc6-dev linux-libc-dev
 # iproute2                   network namespaces in tests, a free port in the demo
 # nftables iptables tcpdump  tests: the filters that opted-in traffic yields to
@@ -14,7 +15,7 @@ set -eu
 # redis-tools                the demo: benchmark, client, and the server (redis-check-rdb is the same
 #                            binary); redis-server would start a service
 packages='
-	clang llvm bpftool
+	clang llvm bpftool libclang-rt-14-dev
 	libbpf-dev libelf-dev zlib1g-dev
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libcmocka-dev uthash-dev
 	gcc g++ pkg-config libc6-dev linux-libc-dev

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Runs suites: O=build tests/run.sh unit integration conformance torture. Every program of a suite runs to its end, its
+# Runs suites: O=build tests/run.sh unit fuzz integration conformance torture. Every program of a suite runs to its end, its
 # output is shown, and the last line says `N passed, N failed, N skipped`. STRICT=1: a skip fails.
 # TORTURE_ARGS (--bytes 10G --seconds 10), TIMEOUT (seconds per program, 600), ONLY (a program's name) change what is run.
 set -u
@@ -66,10 +66,11 @@ suite() {
 	fi
 }
 
-[ $# -gt 0 ] || set -- unit integration conformance torture
+[ $# -gt 0 ] || set -- unit fuzz integration conformance torture
 for name; do
 	case $name in
 	unit | integration) suite "$name" ;;
+	fuzz) FUZZ_SECONDS=${FUZZ_SECONDS:-30} run "${0%/*}/fuzz/run.sh" ;;
 	conformance) run "$O/tests/conformance/conformance" ;;
 	# shellcheck disable=SC2086
 	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
@@ -78,7 +79,7 @@ for name; do
 		run "$O/tests/bench/cost"
 		;;
 	*)
-		echo "run.sh: no suite '$name' (unit, integration, conformance, torture or bench)" >&2
+		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, torture or bench)" >&2
 		exit 1
 		;;
 	esac

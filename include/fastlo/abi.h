@@ -9,7 +9,15 @@
 
 #include "fastlo.h"
 
+#ifndef FL_ABI_VERSION /* a test builds another one */
 #define FL_ABI_VERSION 2
+#endif
+/*
+ * The same in every ABI, so that any fastlod can drain what any other one left pinned: `abi` and `mode` begin the
+ * map `data_ctl`, FL_MODE_DRAIN is 1, and FL_SWEEP_PIN is the link of an iterator that releases what it can and
+ * writes fl_sweep_recs, where FL_SW_RELEASING and FL_SW_HALF tell what it could not.
+ */
+#define FL_SWEEP_PIN "link_sweep"
 #define FL_PIN_DIR "/sys/fs/bpf/fastlo"
 #define FL_MAX_PAIRS_DEFAULT 65536
 #define FL_MAX_PAIRS_LIMIT 1048576
@@ -167,7 +175,7 @@ struct fl_policy {
 
 enum fl_mode {
 	FL_MODE_RUN = 0,
-	FL_MODE_DRAIN = 1,
+	FL_MODE_DRAIN = 1, /* for ever */
 	FL_MODE_UNFIT = 2, /* for good: the self-test found that this kernel loses or reorders bytes */
 };
 
@@ -236,7 +244,7 @@ struct fl_host {
  */
 struct fl_ctl {
 	__u32 abi;	     /* FL_ABI_VERSION; stays first for ever */
-	__u32 mode;	     /* enum fl_mode */
+	__u32 mode;	     /* enum fl_mode; stays second */
 	__u32 shapes;	     /* bit s: policies of shape s exist */
 	__u32 socket_opt_in; /* serve setsockopt */
 	__u32 observe_reads; /* reads that each end must show before it is admitted */
@@ -281,9 +289,9 @@ enum fl_total {
 
 /* The sweep iterator writes one of these for every slot that still needs fastlod, or just stopped to. */
 enum fl_sweep_what {
-	FL_SW_RELEASING = 1, /* not drained yet */
-	FL_SW_RELEASED,
-	FL_SW_HALF,  /* an eager end waits for its peer */
+	FL_SW_RELEASING = 1, /* not drained yet; for ever, as is FL_SW_HALF */
+	FL_SW_RELEASED = 2,
+	FL_SW_HALF = 3, /* an eager end waits for its peer */
 	FL_SW_READY, /* asked for admission and not admitted yet */
 };
 struct fl_sweep_rec {

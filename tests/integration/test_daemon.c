@@ -7,10 +7,7 @@
 
 #include <dirent.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-
-#include <bpf/bpf.h>
 
 #include "traffic.h"
 
@@ -212,37 +209,6 @@ static void killed_while_pinning(void **state)
 	ok(env_restart());
 }
 
-/* A fastlod of another ABI refuses to start, and what it found goes on working. */
-static void another_abi_is_left_alone(void **state)
-{
-	char path[256];
-	uint64_t before;
-	struct fl_ctl *ctl;
-	struct pair p;
-	int fd;
-
-	(void)state;
-	ok(pair_open(&p, V4, true, true));
-	ok(pair_warm(&p));
-	ok(pair_send(&p, CLIENT, 1000));
-	before = spliced(p.fd[CLIENT]);
-	ok(env_kill());
-	snprintf(path, sizeof(path), "%s/data_ctl", env.pins);
-	fd = ok(bpf_obj_get(path));
-	ctl = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(ctl, MAP_FAILED);
-	ctl->abi++;
-	assert_int_equal(env_restart(), -ECHILD);
-	ok(pair_drain(&p, CLIENT));
-	ok(pair_pingpong(&p, 10, 1000));
-	assert_true(spliced(p.fd[CLIENT]) > before);
-	ctl->abi--;
-	munmap(ctl, 4096);
-	close(fd);
-	ok(env_restart());
-	pair_close(&p);
-}
-
 static void drain_and_resume(void **state)
 {
 	uint64_t before;
@@ -329,7 +295,6 @@ int main(void)
 		cmocka_unit_test(stopped_again_and_again),
 		cmocka_unit_test(killed_and_restarted),
 		cmocka_unit_test(killed_while_pinning),
-		cmocka_unit_test(another_abi_is_left_alone),
 		cmocka_unit_test(drain_and_resume),
 		cmocka_unit_test(malformed_config),
 		cmocka_unit_test(without_capabilities),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "address.h"
 #include "../../user/fastloctl/pairs.h"
 
 static const char *comm(void *arg, uint32_t pid)
@@ -213,14 +214,14 @@ static void only_mapped_addresses_print_as_ipv4(void **state)
 		{ "fe80::1", "fe80::1" },
 		{ "::fffe:1.2.3.4", "::fffe:102:304" },
 	};
-	char buf[PAIRS_ADDRESS_MAX];
+	char buf[ADDRESS_TEXT_MAX];
 	__u8 addr[16];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(inet_pton(AF_INET6, cases[i][0], addr), 1);
-		pairs_address(addr, buf);
+		address_text(addr, buf);
 		assert_string_equal(buf, cases[i][1]);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "causes.h"
 #include "ctl.h"
 #include "pairs.h"
@@ -42,16 +43,16 @@ static const char *why(const struct fl_record *r, int side)
 
 static void end_text(const struct fl_record *r, int side, char *buf, size_t len)
 {
-	char address[PAIRS_ADDRESS_MAX];
+	char address[ADDRESS_TEXT_MAX];
 
-	pairs_address(r->data.addr[side], address);
+	address_text(r->data.addr[side], address);
 	snprintf(buf, len, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, r->data.port[side]);
 }
 
 static struct json_object *explain_to_json(const struct fl_record *r)
 {
 	struct json_object *json = json_object_new_object(), *directions = json_object_new_array(), *d;
-	char end[PAIRS_ADDRESS_MAX + 16];
+	char end[ADDRESS_TEXT_MAX + 16];
 	int side;
 
 	for (side = 0; side < 2; side++) {
@@ -73,7 +74,7 @@ static struct json_object *explain_to_json(const struct fl_record *r)
 
 static void explain_print(const struct fl_record *r)
 {
-	char from[PAIRS_ADDRESS_MAX + 16], to[PAIRS_ADDRESS_MAX + 16];
+	char from[ADDRESS_TEXT_MAX + 16], to[ADDRESS_TEXT_MAX + 16];
 	struct json_object *causes;
 	int side;
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "address.h"
 #include "ctl.h"
 #include "pairs.h"
 #include "reason.h"
@@ -40,9 +41,9 @@ static void end_text(const struct fl_record *r, int side, const struct pairs_nam
 {
 	uint32_t pid = pairs_pid(r, side);
 	const char *comm = pid ? names->comm(names->arg, pid) : NULL;
-	char address[PAIRS_ADDRESS_MAX];
+	char address[ADDRESS_TEXT_MAX];
 
-	pairs_address(r->data.addr[side], address);
+	address_text(r->data.addr[side], address);
 	snprintf(buf, len, strchr(address, ':') ? "[%s]:%u%s%s%s" : "%s:%u%s%s%s", address, r->data.port[side],
 		 comm ? " (" : "", comm ? comm : "", comm ? ")" : "");
 }

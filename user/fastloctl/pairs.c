@@ -3,22 +3,12 @@
  * From fl_record to JSON. The slots are written while we read them, so nothing here may depend on
  * two fields agreeing.
  */
-#include <arpa/inet.h>
 #include <json-c/json.h>
 #include <string.h>
 
+#include "address.h"
 #include "pairs.h"
 #include "reason.h"
-
-void pairs_address(const __u8 addr[16], char ret_text[PAIRS_ADDRESS_MAX])
-{
-	static const __u8 mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (memcmp(addr, mapped, sizeof(mapped)) == 0)
-		inet_ntop(AF_INET, addr + sizeof(mapped), ret_text, PAIRS_ADDRESS_MAX);
-	else
-		inet_ntop(AF_INET6, addr, ret_text, PAIRS_ADDRESS_MAX);
-}
 
 bool pairs_live(const struct fl_record *r)
 {
@@ -99,12 +89,12 @@ static struct json_object *endpoint_to_json(const struct fl_record *r, int side,
 	struct json_object *json = json_object_new_object();
 	bool present = is_present(r, side);
 	uint32_t pid = present ? pairs_pid(r, side) : 0;
-	char address[PAIRS_ADDRESS_MAX];
+	char address[ADDRESS_TEXT_MAX];
 	const char *origin = NULL;
 
 	if (present)
 		origin = s->flags & FL_F_SOCKET ? "socket" : "policy";
-	pairs_address(r->data.addr[side], address);
+	address_text(r->data.addr[side], address);
 	add_text(json, "address", address);
 	add_u64(json, "port", r->data.port[side]);
 	add(json, "pid", pid ? json_object_new_int64(pid) : NULL);

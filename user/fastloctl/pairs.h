@@ -21,10 +21,6 @@ struct pairs_names {
 	void *arg;
 };
 
-#define PAIRS_ADDRESS_MAX 64
-/* ::ffff:a.b.c.d prints as a.b.c.d */
-void pairs_address(const __u8 addr[16], char ret_text[PAIRS_ADDRESS_MAX]);
-
 bool pairs_live(const struct fl_record *r);
 /* Both ends are known; FL_HALF isn't. */
 bool pairs_whole(const struct fl_record *r);

@@ -324,6 +324,28 @@ int config_load(const char *path, struct config *ret_config, char *err, size_t e
 	return 0;
 }
 
+static bool keep_path(char **next, char **now)
+{
+	char *path = *next;
+	bool differ = (*next && *now) ? strcmp(*next, *now) != 0 : *next != *now;
+
+	*next = *now;
+	*now = path;
+	return differ;
+}
+
+bool config_keep_places(struct config *next, struct config *now)
+{
+	bool differ = next->max_pairs != now->max_pairs || next->observer != now->observer;
+
+	differ |= keep_path(&next->pin_dir, &now->pin_dir);
+	differ |= keep_path(&next->run_dir, &now->run_dir);
+	differ |= keep_path(&next->cgroup, &now->cgroup);
+	next->max_pairs = now->max_pairs;
+	next->observer = now->observer;
+	return differ;
+}
+
 void config_free(struct config *c)
 {
 	size_t i;

@@ -40,6 +40,12 @@ struct config {
  */
 int config_load(const char *path, struct config *ret_config, char *err, size_t errlen);
 
+/*
+ * What a running fastlod can't change, next gets from now, which gets next's: places, the table's size, the
+ * observer. Whether anything of it differed.
+ */
+bool config_keep_places(struct config *next, struct config *now);
+
 /* Frees what c holds, not c. */
 void config_free(struct config *c);
 

@@ -22,6 +22,7 @@
 #include "hooks.h"
 #include "keeper.h"
 #include "kernel.h"
+#include "left.h"
 #include "lock.h"
 #include "log.h"
 #include "policies.h"
@@ -219,39 +220,61 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
 					  on_drain_timeout, d);
 }
 
-/* All or nothing: a file that can't be read changes nothing. Only policies and knobs are taken over. */
+static void set_knobs(struct fl_ctl *ctl, const struct config *cfg)
+{
+	ctl->observe_reads = cfg->observe_reads;
+	ctl->socket_opt_in = cfg->socket_opt_in;
+	ctl->yield = cfg->yields.bits;
+	ctl->max_per_uid = cfg->max_pairs_per_uid;
+}
+
+/* Policies and knobs from one configuration to another; if that fails, back. */
+static int take_over(struct daemon *d, const struct config *next, char *err, size_t errlen)
+{
+	char ignored[POLICY_ERROR_MAX];
+	int r = policies_configure(d->policies, next->policies, next->n_policies, err, errlen);
+
+	if (r < 0)
+		return r;
+	set_knobs(programs_ctl(d->programs), next);
+	r = sync_policies(d, true);
+	if (r == 0)
+		return 0;
+	snprintf(err, errlen, "cannot write the policies into the kernel: %s", strerror(-r));
+	policies_configure(d->policies, d->cfg.policies, d->cfg.n_policies, ignored, sizeof(ignored));
+	set_knobs(programs_ctl(d->programs), &d->cfg);
+	sync_policies(d, true);
+	return r;
+}
+
+/* All or nothing. Only policies and knobs are taken over. */
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
 {
 	struct daemon *d = arg;
 	struct config next;
 	char err[1024];
+	int r;
 
 	(void)source;
 	(void)si;
 	/* whatever comes of it: Type=notify-reload waits for both words */
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(now_ns() / 1000));
-	if (config_load(d->config_path, &next, err, sizeof(err)) < 0) {
+	r = config_load(d->config_path, &next, err, sizeof(err));
+	if (r == 0) {
+		r = take_over(d, &next, err, sizeof(err));
+		if (r < 0)
+			config_free(&next);
+	}
+	if (r < 0) {
 		log_err("%s", err);
 		log_err("reload: nothing was changed");
-		sd_notify(0, "READY=1");
-		return 0;
+	} else {
+		if (config_keep_places(&next, &d->cfg))
+			log_warn("pin_dir, run_dir, cgroup, max_pairs and observer change with a restart only, ignoring");
+		config_free(&d->cfg);
+		d->cfg = next;
+		log_info("reloaded, %zu policies", policies_count(d->policies));
 	}
-	for (size_t i = 0; i < d->cfg.n_policies; i++)
-		policies_remove(d->policies, d->cfg.policies[i].name);
-	for (size_t i = 0; i < next.n_policies; i++)
-		if (policies_add(d->policies, &next.policies[i], err, sizeof(err)) < 0)
-			log_warn("policy '%s': %s, ignoring", next.policies[i].name, err);
-	programs_ctl(d->programs)->observe_reads = next.observe_reads;
-	programs_ctl(d->programs)->socket_opt_in = next.socket_opt_in;
-	programs_ctl(d->programs)->yield = next.yields.bits;
-	programs_ctl(d->programs)->max_per_uid = next.max_pairs_per_uid;
-	if (strcmp(next.pin_dir, d->cfg.pin_dir) || strcmp(next.run_dir, d->cfg.run_dir) ||
-	    next.max_pairs != d->cfg.max_pairs)
-		log_warn("pin_dir, run_dir and max_pairs change with a restart only, ignoring");
-	config_free(&d->cfg);
-	d->cfg = next;
-	sync_policies(d, true);
-	log_info("reloaded, %zu policies", policies_count(d->policies));
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -312,10 +335,7 @@ static int start_programs(struct daemon *d)
 	ctl = programs_ctl(d->programs);
 	hooks_find(d->programs);
 	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
-	ctl->observe_reads = d->cfg.observe_reads;
-	ctl->socket_opt_in = d->cfg.socket_opt_in;
-	ctl->yield = d->cfg.yields.bits;
-	ctl->max_per_uid = d->cfg.max_pairs_per_uid;
+	set_knobs(ctl, &d->cfg);
 	ctl->half_ns = HALF_NS;
 	ctl->bulk_ns = BULK_NS;
 	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);
@@ -350,14 +370,12 @@ static int start_service(struct daemon *d)
 	d->policies = policies_new(d->cgroup_mount);
 	if (!d->policies)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->cfg.n_policies; i++) {
-		r = policies_add(d->policies, &d->cfg.policies[i], err, sizeof(err));
-		if (r < 0) {
-			log_err("policy '%s': %s", d->cfg.policies[i].name, err);
-			return r;
-		}
+	r = policies_configure(d->policies, d->cfg.policies, d->cfg.n_policies, err, sizeof(err));
+	if (r < 0) {
+		log_err("%s", err);
+		return r;
 	}
-	if (programs_adopted(d->programs))
+	if (programs_adopted(d->programs) || programs_replaced(d->programs))
 		remember_load(d->policies, d->cfg.run_dir);
 	test_kernel(d);
 	if (d->stopping)
@@ -377,6 +395,7 @@ static void finish(struct daemon *d, bool started)
 		remember_forget(d->cfg.run_dir);
 		log_info("stopped, nothing left behind");
 	} else if (started) {
+		left_log(d->programs);
 		log_warn("%u pairs still hold unread bytes: everything stays at work in '%s', a new fastlod takes over",
 			 d->left, d->cfg.pin_dir);
 	} else if (d->programs && !programs_adopted(d->programs)) {
@@ -411,12 +430,13 @@ int daemon_run(struct config *cfg, const char *config_path)
 		finish(&d, false);
 		lock_remove(d.cfg.run_dir);
 		config_free(&d.cfg);
-		return EXIT_REFUSED;
+		return r == -ECANCELED ? 0 : EXIT_REFUSED;
 	}
 	if (sd_event_get_state(d.event) == SD_EVENT_FINISHED) /* stopped meanwhile, and done with it */
 		goto finished;
 	log_info("ready: observer %s, %u pairs, %zu policies%s", d.kernel.observer, programs_max_pairs(d.programs),
-		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" : "");
+		 policies_count(d.policies), programs_adopted(d.programs) ? ", took over what was pinned" :
+		 programs_replaced(d.programs) ? ", replaced what was pinned" : "");
 	sd_notify(0, "READY=1");
 	r = sd_event_loop(d.event);
 	if (r < 0)

@@ -9,14 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "fastlo/abi.h"
 #include "log.h"
 #include "pins.h"
 
@@ -66,29 +64,6 @@ static bool is_link(const char *name)
 	return strncmp(name, "link_", 5) == 0;
 }
 
-/* The first word of .data.ctl is the version of everything else. */
-static int check_abi(const char *path, int fd)
-{
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info), abi;
-	void *page;
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		return -errno;
-	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-	if (page == MAP_FAILED)
-		abi = 0;
-	else {
-		abi = ((struct fl_ctl *)page)->abi;
-		munmap(page, 4096);
-	}
-	if (abi == FL_ABI_VERSION && info.value_size == sizeof(struct fl_ctl))
-		return 0;
-	log_err("'%s' is of ABI %u, this fastlod speaks %u (stop what uses it with the fastlod that made it)", path, abi,
-		FL_ABI_VERSION);
-	return -EEXIST;
-}
-
 static void unlink_all(const struct pins *p, DIR *dir, bool links)
 {
 	struct dirent *e;
@@ -124,14 +99,28 @@ static bool clear_leftovers(const struct pins *p)
 	return !links;
 }
 
+/* Same name, but somebody else's, or damaged: the verifier would say so in its own way. */
+static bool fits(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
+}
+
 static int reuse_map(struct bpf_map *map, const char *path)
 {
-	int fd = bpf_obj_get(path), r = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
+	int fd = bpf_obj_get(path), r = fd < 0 ? -errno : fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -EILSEQ;
 
 	if (fd >= 0)
 		close(fd);
 	if (r == 0)
 		return 0;
+	if (r == -EILSEQ) {
+		log_err("'%s' is not what a fastlod pins there (remove the directory if no fastlod uses it)", path);
+		return -EEXIST;
+	}
 	log_err("cannot open the pin '%s': %s%s", path, strerror(-r),
 		r == -EACCES || r == -EPERM ? " (start fastlod as the user that made it)" : "");
 	return -EEXIST;
@@ -139,18 +128,10 @@ static int reuse_map(struct bpf_map *map, const char *path)
 
 int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 {
-	int found = 0, missing = 0, fd, r;
+	int found = 0, missing = 0, r;
 	struct bpf_map *map;
 	char path[4096];
 
-	path_of(p, ".data.ctl", path, sizeof(path));
-	fd = bpf_obj_get(path);
-	if (fd >= 0) {
-		r = check_abi(path, fd);
-		close(fd);
-		if (r < 0)
-			return r;
-	}
 	bpf_object__for_each_map(map, obj) {
 		if (!is_pinned_map(map))
 			continue;
@@ -271,6 +252,25 @@ int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *pro
 	return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
 }
 
+int pins_attach_iter(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
+{
+	union bpf_iter_link_info info = { .map.map_fd = map_fd };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link;
+	char path[4096];
+	int r;
+
+	path_of(p, name, path, sizeof(path));
+	link = bpf_link__open(path);
+	r = link ? bpf_link__update_program(link, prog) : 0;
+	if (r < 0) {
+		bpf_link__destroy(link);
+		return r;
+	}
+	r = link ? keep(p, link) : pin_new(p, bpf_program__attach_iter(prog, &opts), path);
+	return r < 0 ? r : bpf_link__fd(p->links[p->n_links - 1]);
+}
+
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog)
 {
 	char path[4096], prog_name[64], prog_path[4096];
@@ -297,10 +297,9 @@ int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *pr
 	return r;
 }
 
-void pins_remove(struct pins *p)
+void pins_clear(const struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
-	struct stat st;
 
 	if (!dir)
 		return;
@@ -308,6 +307,13 @@ void pins_remove(struct pins *p)
 	unlink_all(p, dir, true);
 	unlink_all(p, dir, false);
 	closedir(dir);
+}
+
+void pins_remove(struct pins *p)
+{
+	struct stat st;
+
+	pins_clear(p);
 	/*
 	 * One that tmpfiles.d made stays for the next start: it is another user's, or this one has no rights in the bpffs, or
 	 * that is read-only for the service but for a mount here.

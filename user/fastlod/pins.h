@@ -17,8 +17,8 @@ struct bpf_program;
 int pins_open(const char *dir, struct pins **ret);
 
 /*
- * Lets obj, not loaded yet, use the maps that are pinned. -EEXIST, with a line in the log, if they are of
- * another ABI, incomplete or another user's: nothing has been changed then.
+ * Lets obj, not loaded yet, use the maps that are pinned, which are of this ABI. -EEXIST, with a line in the log, if
+ * they are incomplete or another user's: nothing has been changed then.
  */
 int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted);
 int pins_pin_maps(struct pins *p, struct bpf_object *obj);
@@ -27,7 +27,12 @@ int pins_pin_maps(struct pins *p, struct bpf_object *obj);
 int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd);
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog);
 
-/* Detaches every link and removes every pin, and the directory if it is this user's to remove. */
+/* The link of an iterator over that map; its descriptor, which lives as long as p. */
+int pins_attach_iter(struct pins *p, const char *name, struct bpf_program *prog, int map_fd);
+
+/* Detaches every link and removes every pin. */
+void pins_clear(const struct pins *p);
+/* The same, and the directory if it is this user's to remove. */
 void pins_remove(struct pins *p);
 void pins_free(struct pins *p);
 

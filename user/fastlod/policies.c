@@ -69,6 +69,20 @@ static uint64_t now(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+static struct entry *entry_new(struct policies *p, const struct policy *policy, char *err, size_t errlen)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e || policy_copy(policy, &e->policy) < 0) {
+		free(e);
+		snprintf(err, errlen, "cannot add policy '%s': out of memory", policy->name);
+		return NULL;
+	}
+	e->id = ++p->last_id;
+	e->added_ns = now();
+	return e;
+}
+
 int policies_add(struct policies *p, const struct policy *policy, char *err, size_t errlen)
 {
 	struct entry *e;
@@ -85,16 +99,71 @@ int policies_add(struct policies *p, const struct policy *policy, char *err, siz
 		snprintf(err, errlen, "cannot add policy '%s': there are %u already", policy->name, FL_MAX_POLICIES);
 		return -ENOSPC;
 	}
-	e = calloc(1, sizeof(*e));
-	if (!e || policy_copy(policy, &e->policy) < 0) {
-		free(e);
-		snprintf(err, errlen, "cannot add policy '%s': out of memory", policy->name);
+	e = entry_new(p, policy, err, errlen);
+	if (!e)
 		return -ENOMEM;
-	}
-	e->id = ++p->last_id;
-	e->added_ns = now();
 	DL_APPEND(p->entries, e);
 	p->count++;
+	return 0;
+}
+
+static bool is_listed(const struct policy *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Each of the list is valid and of a name of its own: config_load() saw to it. */
+static int configure_check(struct policies *p, const struct policy *list, size_t n, char *err, size_t errlen)
+{
+	size_t others = 0;
+	struct entry *e;
+
+	DL_FOREACH(p->entries, e) {
+		if (e->policy.origin == POLICY_CONFIG)
+			continue;
+		others++;
+		if (is_listed(list, n, e->policy.name)) {
+			snprintf(err, errlen, "cannot take policy '%s': there is one of that name, added with fastloctl",
+				 e->policy.name);
+			return -EEXIST;
+		}
+	}
+	if (others + n <= FL_MAX_POLICIES)
+		return 0;
+	snprintf(err, errlen, "cannot take %zu policies: with the %zu added with fastloctl there are more than %u", n,
+		 others, FL_MAX_POLICIES);
+	return -ENOSPC;
+}
+
+int policies_configure(struct policies *p, const struct policy *list, size_t n, char *err, size_t errlen)
+{
+	struct entry *fresh = NULL, *e, *next;
+	int r = configure_check(p, list, n, err, errlen);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		e = entry_new(p, &list[i], err, errlen);
+		if (e)
+			DL_APPEND(fresh, e);
+		else
+			r = -ENOMEM;
+	}
+	if (r < 0) {
+		DL_FOREACH_SAFE(fresh, e, next) {
+			policy_free(&e->policy);
+			free(e);
+		}
+		return r;
+	}
+	DL_FOREACH_SAFE(p->entries, e, next)
+		if (e->policy.origin == POLICY_CONFIG)
+			entry_free(p, e);
+	/* in front, as after a start: where two select the same, the first one counts */
+	DL_CONCAT(fresh, p->entries);
+	p->entries = fresh;
+	p->count += n;
 	return 0;
 }
 

@@ -32,6 +32,11 @@ void policies_free(struct policies *p);
 
 /* -EEXIST: the name is taken; -ENOSPC: FL_MAX_POLICIES; -EINVAL. err holds a sentence. Copies. */
 int policies_add(struct policies *p, const struct policy *policy, char *err, size_t errlen);
+/*
+ * Puts these in the place of all of origin config, or changes nothing: -EEXIST (a name was added by hand), -ENOSPC,
+ * -EINVAL. err holds a sentence. Copies.
+ */
+int policies_configure(struct policies *p, const struct policy *list, size_t n, char *err, size_t errlen);
 /* -ENOENT */
 int policies_remove(struct policies *p, const char *name);
 size_t policies_count(const struct policies *p);

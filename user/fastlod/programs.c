@@ -18,14 +18,18 @@
 /* abi.h first: the skeleton uses its types */
 #include "fastlo/abi.h"
 #include "fastlo.skel.h"
+#include "iterate.h"
 #include "log.h"
 #include "pins.h"
+#include "predecessor.h"
 #include "programs.h"
 
 struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
+	int sweep_fd; /* pinned: a fastlod of another ABI drains this set with it */
 	bool adopted;
+	bool replaced;
 	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
@@ -177,6 +181,11 @@ static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
 		log_err("cannot attach the sk_msg program to 'fl_sock': %s", strerror(-r));
 		return r;
 	}
+	p->sweep_fd = pins_attach_iter(p->pins, FL_SWEEP_PIN, s->progs.fl_sweep, bpf_map__fd(s->maps.fl_slots));
+	if (p->sweep_fd < 0) {
+		log_err("cannot attach the sweep: %s", strerror(-p->sweep_fd));
+		return p->sweep_fd;
+	}
 	r = attach_tracing(p);
 	if (r == 0)
 		r = attach_cgroup(p, cgroup, cgroup_fd);
@@ -197,6 +206,11 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
 		return explain_load(r);
+	r = predecessor_drain(cfg->pin_dir, cfg->drain_timeout, &p->replaced);
+	if (r < 0)
+		return r;
+	if (p->replaced)
+		pins_clear(p->pins);
 	r = pins_adopt_maps(p->pins, p->skel->obj, &p->adopted);
 	if (r < 0)
 		return r;
@@ -266,39 +280,14 @@ bool programs_adopted(const struct programs *p)
 	return p->adopted;
 }
 
+bool programs_replaced(const struct programs *p)
+{
+	return p->replaced;
+}
+
 uint32_t programs_max_pairs(const struct programs *p)
 {
 	return p->max_pairs;
-}
-
-/* Runs the iterator behind link to its end; what it writes goes to fn in whole records. */
-static int run_link(struct bpf_link *link, size_t size, void (*fn)(const void *, void *), void *arg)
-{
-	char buf[8192] __attribute__((aligned(8)));
-	size_t have = 0, at;
-	int fd, r = 0;
-	ssize_t n;
-
-	fd = bpf_iter_create(bpf_link__fd(link));
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		n = read(fd, buf + have, sizeof(buf) - have);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n <= 0)
-			break;
-		have += n;
-		for (at = 0; have - at >= size; at += size)
-			if (fn)
-				fn(buf + at, arg);
-		have -= at;
-		memmove(buf, buf + at, have);
-	}
-	if (n < 0)
-		r = -errno;
-	close(fd);
-	return r;
 }
 
 /* map_fd -1: the iterator is not one over a map. fn NULL: it writes nothing. */
@@ -311,7 +300,7 @@ static int run_iterator(struct bpf_program *prog, int map_fd, size_t size, void 
 
 	if (!link)
 		return -errno;
-	r = run_link(link, size, fn, arg);
+	r = iterate_link(bpf_link__fd(link), size, fn, arg);
 	bpf_link__destroy(link);
 	return r;
 }
@@ -366,8 +355,7 @@ int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t re
 
 int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg)
 {
-	return run_iterator(p->skel->progs.fl_sweep, bpf_map__fd(p->skel->maps.fl_slots), sizeof(struct fl_sweep_rec), fn,
-			    arg);
+	return iterate_link(p->sweep_fd, sizeof(struct fl_sweep_rec), fn, arg);
 }
 
 int programs_symbols(struct programs *p, const char *const *names, uint32_t n,

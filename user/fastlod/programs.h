@@ -29,6 +29,7 @@ struct fl_ctl *programs_ctl(struct programs *p);
 int programs_policy_fd(struct programs *p);
 int programs_events_fd(struct programs *p);
 bool programs_adopted(const struct programs *p); /* an earlier fastlod's maps are in use */
+bool programs_replaced(const struct programs *p); /* they were of another ABI: drained, and removed */
 uint32_t programs_max_pairs(const struct programs *p);
 
 /* Puts the ends of READY pairs into the sockmap. */
@@ -36,8 +37,8 @@ int programs_admit(struct programs *p);
 /* Enters connections that are open already and that a policy wants. */
 int programs_scan(struct programs *p);
 
-/* One pass of housekeeping; calls fn for every record. */
-int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg); /* struct fl_sweep_rec */
+/* One pass of housekeeping; calls fn for every struct fl_sweep_rec. */
+int programs_sweep(struct programs *p, void (*fn)(const void *rec, void *arg), void *arg);
 
 /*
  * Looks for kernel symbols by name; the same n names each time. Calls fn with a struct fl_symbol for each that is there, more

@@ -13,7 +13,6 @@
 
 #include "state.h"
 
-#define CASE_MS 20000
 #define WARM_ROUNDS 24
 
 const char *mode_name(enum mode mode)
@@ -125,12 +124,12 @@ static void dump_threads(pid_t self)
 static void *watchdog_main(void *arg)
 {
 	struct conform *c = arg;
-	struct timespec limit = { .tv_sec = CASE_MS / 1000 };
+	struct timespec limit = { .tv_sec = case_seconds() };
 
 	while (nanosleep(&limit, &limit) < 0)
 		;
 	fprintf(stderr, "%s %s %s: still running after %d s\n", c->state->name, mode_name(c->mode), kind_names[c->kind],
-		CASE_MS / 1000);
+		case_seconds());
 	pair_dump(stderr, &c->p);
 	dump_threads((pid_t)syscall(SYS_gettid));
 	give_up(c, FAILED, "hangs", "");

@@ -12,7 +12,6 @@
 #include "state.h"
 
 #define CASES_MAX 1000
-#define BACKSTOP_MS 25000 /* the case's own watchdog is earlier */
 #define PLAIN_AGAIN 3
 #define POLICY "[policy conformance]\ncgroup = @CGROUP@\n"
 
@@ -30,6 +29,13 @@ static struct {
 } *sum;
 
 static struct conform_state *states[MODES + 1]; /* the last one: plain, again */
+
+int case_seconds(void)
+{
+	const char *text = getenv("CASE_SECONDS");
+
+	return text && atoi(text) > 0 ? atoi(text) : 20;
+}
 
 static void count(unsigned int *what, unsigned int n)
 {
@@ -61,7 +67,7 @@ static void run_one(const struct conform_case *what, enum mode mode, enum kind k
 	if (pid == 0)
 		child_main(&c, what);
 	setpgid(pid, pid);
-	status = pid < 0 ? -errno : proc_wait(pid, BACKSTOP_MS);
+	status = pid < 0 ? -errno : proc_wait(pid, (case_seconds() + 5) * 1000);
 	if (pid > 0) {
 		kill(-pid, SIGKILL);
 		if (status == -ETIMEDOUT)

@@ -35,4 +35,7 @@ bool transcript_same(const char *plain, const char *other);
 /* Two transcripts side by side. */
 void transcript_diff(const char *plain, const char *other, const char *name);
 
+/* How long a case may take before its watchdog dumps it: 20, or CASE_SECONDS of the environment. */
+int case_seconds(void);
+
 #endif

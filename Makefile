@@ -176,7 +176,7 @@ deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
 
 check: all tests ## run every test (root; STRICT=1 makes a skip a failure)
-	$(Q)O=$(O) tests/run.sh unit fuzz integration conformance torture
+	$(Q)O=$(O) tests/run.sh unit fuzz integration conformance vm torture
 
 check-unit: all tests ## the tests that need no root
 	$(Q)O=$(O) tests/run.sh unit

@@ -72,6 +72,7 @@ for name; do
 	unit | integration) suite "$name" ;;
 	fuzz) FUZZ_SECONDS=${FUZZ_SECONDS:-30} run "${0%/*}/fuzz/run.sh" ;;
 	conformance) run "$O/tests/conformance/conformance" ;;
+	vm) O=$O run tests/vm/smoke.sh ;;
 	# shellcheck disable=SC2086
 	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
 	bench)

@@ -66,7 +66,7 @@ suite() {
 	fi
 }
 
-[ $# -gt 0 ] || set -- unit fuzz integration conformance torture
+[ $# -gt 0 ] || set -- unit fuzz integration conformance vm torture
 for name; do
 	case $name in
 	unit | integration) suite "$name" ;;
@@ -80,7 +80,7 @@ for name; do
 		run "$O/tests/bench/cost"
 		;;
 	*)
-		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, torture or bench)" >&2
+		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, vm, torture or bench)" >&2
 		exit 1
 		;;
 	esac

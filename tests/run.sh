@@ -73,9 +73,8 @@ for name; do
 	conformance) run "$O/tests/conformance/conformance" ;;
 	# shellcheck disable=SC2086
 	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
-	bench) run "$O/tests/bench/bench" ;;
 	*)
-		echo "run.sh: no suite '$name' (unit, integration, conformance, torture or bench)" >&2
+		echo "run.sh: no suite '$name' (unit, integration, conformance or torture)" >&2
 		exit 1
 		;;
 	esac

@@ -11,6 +11,7 @@
 
 #define MAX_ROUNDS 101
 #define MAX_CELLS 160
+#define READ_SIZE 65536 /* at least, of a reader that polls: with less it would be the slower end */
 
 enum peer { TCP, EAGER, OBSERVED, SOCKMAP, UNIX, PIPE, PEERS, SERVED = PEERS, ALL_PEERS }; /* SERVED: bystanders.c */
 extern const char *const peer_names[ALL_PEERS];
@@ -68,7 +69,8 @@ int files_limit(void); /* raised as far as it goes; workers inherit it */
 struct connection {
 	int in[2], out[2]; /* CLIENT, SERVER; the same fd unless it is a pipe */
 };
-int connection_open(struct connection *ret, enum peer peer, const struct cell *c);
+/* Over TCP by way of that listener: ports are too few for one each. */
+int connection_open(struct connection *ret, enum peer peer, const struct cell *c, int listener, uint16_t port);
 void connection_close(struct connection *c, int side);
 void connection_finish(const struct connection *c, int side); /* the other end sees the end of the stream */
 int peer_listen(enum peer peer, const struct cell *c, int *ret_fd, uint16_t *ret_port);
@@ -95,7 +97,8 @@ struct run {
 	uint16_t port;
 	struct shared *shared;
 	struct sample *sample;
-	char *mem;
+	char *mem; /* read_size bytes */
+	size_t read_size;
 	double start, until; /* the client's */
 };
 void sample_take(enum peer peer, const struct cell *c, struct sample *ret);

@@ -104,24 +104,24 @@ static int open_pipes(struct connection *ret)
 	return 0;
 }
 
-int connection_open(struct connection *ret, enum peer peer, const struct cell *c)
+int connection_open(struct connection *ret, enum peer peer, const struct cell *c, int listener, uint16_t port)
 {
-	struct dial d = dial_of(peer, c);
-	struct pair p;
-	int r = 0;
+	int fd[2] = { -1, -1 }, r = 0;
 
 	if (peer == PIPE) {
 		r = open_pipes(ret);
 	} else if (peer == UNIX) {
-		r = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p.fd) < 0 ? -errno : 0;
+		r = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0 ? -errno : 0;
 	} else {
-		r = pair_dial(&p, &d);
+		r = peer_connect(peer, c, port, &fd[CLIENT]);
 		if (r == 0)
-			close(p.listener);
+			fd[SERVER] = peer_accept(listener);
+		if (r == 0 && fd[SERVER] < 0)
+			r = -errno;
 	}
 	for (int side = 0; side < 2 && r == 0; side++) {
 		if (peer != PIPE)
-			ret->in[side] = ret->out[side] = p.fd[side];
+			ret->in[side] = ret->out[side] = fd[side];
 		set_flags(c, ret->in[side]);
 		set_flags(c, ret->out[side]);
 	}

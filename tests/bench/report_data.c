@@ -126,4 +126,5 @@ void tsv_cell(FILE *to, const struct cell *c, const struct result *r)
 		}
 		free(h);
 	}
+	fflush(to);
 }

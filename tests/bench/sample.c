@@ -51,12 +51,13 @@ static int warm(struct run *r)
 
 static int run_open(struct run *r)
 {
+	bool sockets = r->peer != PIPE && (r->peer != UNIX || r->cell->work == CONNECT);
 	int e = 0, max = r->cell->work == CONNECT ? 0 : r->cell->conns;
 
-	if (r->cell->work == CONNECT)
-		return peer_listen(r->peer, r->cell, &r->listener, &r->port);
+	if (sockets)
+		e = peer_listen(r->peer, r->cell, &r->listener, &r->port);
 	while (r->n < max && e == 0) {
-		e = connection_open(&r->conns[r->n], r->peer, r->cell);
+		e = connection_open(&r->conns[r->n], r->peer, r->cell, r->listener, r->port);
 		r->n += e == 0;
 	}
 	return e < 0 ? e : warm(r);
@@ -143,7 +144,8 @@ void sample_take(enum peer peer, const struct cell *c, struct sample *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	r.conns = calloc(c->conns, sizeof(*r.conns));
-	r.mem = calloc(1, c->msg);
+	r.read_size = c->polled && c->msg < READ_SIZE ? READ_SIZE : c->msg;
+	r.mem = calloc(1, r.read_size);
 	r.shared = mmap(NULL, sizeof(*r.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ret->error = r.conns && r.mem && r.shared != MAP_FAILED ? run_open(&r) : -ENOMEM;
 	if (ret->error == 0)

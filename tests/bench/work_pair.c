@@ -52,7 +52,7 @@ static void stream_server(struct run *r)
 	double per_byte = slow_seconds(r->cell);
 	ssize_t n;
 
-	while ((n = get_some(r->cell, r->conns[0].in[SERVER], r->mem, r->cell->msg)) > 0) {
+	while ((n = get_some(r->cell, r->conns[0].in[SERVER], r->mem, r->read_size)) > 0) {
 		double busy = per_byte ? now() + n * per_byte : 0;
 
 		while (busy && now() < busy)
@@ -96,7 +96,7 @@ static double both_ways(struct run *r, int side, double until, double *ret_writt
 				       { .fd = writing ? c->out[side] : -1, .events = POLLOUT } };
 		ssize_t in, out = -1;
 
-		in = read(c->in[side], r->mem, r->cell->msg);
+		in = read(c->in[side], r->mem, r->read_size);
 		if (in < 0 && errno != EAGAIN)
 			return -1;
 		got += in > 0 ? in : 0;

@@ -34,7 +34,7 @@ static int enter_cgroup(enum peer peer, char *ret, size_t size, bool *ret_own)
 	if (peer == OBSERVED)
 		snprintf(ret, size, "%s/observed", env.app);
 	else if (peer == SOCKMAP)
-		snprintf(ret, size, "%s/fastlo-bench-%d", env.mount, getpid());
+		snprintf(ret, size, "%s/fastlo-bench-%d", env.mount, getppid()); /* the next one's, too */
 	else
 		snprintf(ret, size, "%s", served ? env.app : env.home);
 	if (*ret_own && mkdir(ret, 0755) < 0 && errno != EEXIST)

@@ -2,6 +2,7 @@
 /*
  * Work over many connections: exchanges on level-triggered epoll, and connections made and closed.
  */
+#include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ static void many_server(struct run *r)
 	for (;;) {
 		int n = epoll_wait(ep, e, AT_ONCE, -1);
 
+		if (n < 0 && errno != EINTR)
+			return;
 		for (int i = 0; i < n; i++) {
 			const struct connection *c = &r->conns[e[i].data.u32];
 
@@ -53,6 +56,8 @@ static bool many_client(struct run *r)
 		for (int left = batch; left;) {
 			int ready = epoll_wait(ep, e, AT_ONCE, -1);
 
+			if (ready < 0 && errno != EINTR)
+				return false;
 			for (int i = 0; i < ready; i++, left--)
 				if (!get(r->cell, r->conns[e[i].data.u32].in[CLIENT], r->mem, r->cell->msg))
 					return false;

@@ -16,7 +16,8 @@
 #include "bench.h"
 #include "redirect.h"
 
-#define SLACK_MS 30000 /* what a sample may take beyond its time: 10,000 connections are opened in it */
+#define SLACK_MS 30000 /* what a sample may take beyond its time, */
+#define SLACK_CONN_MS 10 /* and for each connection that it opens */
 
 static struct worker {
 	pid_t pid;
@@ -122,7 +123,7 @@ int worker_sample(enum peer peer, int cell, struct sample *ret)
 	struct worker *w = &workers[peer];
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
 	const struct cell *cells = w->cells;
-	int limit = SLACK_MS + (int)(cells[cell].seconds * 1000), r;
+	int limit = SLACK_MS + SLACK_CONN_MS * cells[cell].conns + (int)(cells[cell].seconds * 1000), r;
 
 	if (send(w->fd, &cell, sizeof(cell), MSG_NOSIGNAL) < 0)
 		return -errno;

@@ -58,7 +58,9 @@ CTL_LIB    := $(filter-out $(O)/user/fastloctl/main.o,$(CTL))
 UNIT       := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 TLIB       := $(call obj,tests/lib)
 INTEG      := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/test_*.c))
-BENCH      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+BENCH      := $(O)/tests/bench/bench
+COST       := $(O)/tests/bench/cost
+BENCH_OBJ  := $(filter-out %.bpf.o $(COST).o,$(call obj,tests/bench))
 TORTURE    := $(O)/tests/torture/torture
 CONFORM    := $(O)/tests/conformance/conformance
 EXAMPLES   := $(patsubst %.c,$(O)/%,$(wildcard docs/examples/*.c)) $(patsubst %.cc,$(O)/%,$(wildcard docs/examples/*.cc))
@@ -67,7 +69,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration fuzz torture conformance bench vm programs demo clean install deb help tests
+.PHONY: all deps check check-unit check-integration fuzz torture conformance bench bench-plots vm programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -150,9 +152,19 @@ $(TORTURE): $(call obj,tests/torture) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread
 
-$(O)/tests/bench/%: $(O)/tests/bench/%.o $(TLIB) $(COMMON)
+$(O)/tests/bench/redirect.skel.h: $(O)/tests/bench/redirect.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name redirect_bpf > $@
+
+$(O)/tests/bench/redirect.o: override CFLAGS += -I$(O)
+$(O)/tests/bench/redirect.o: | $(O)/tests/bench/redirect.skel.h
+$(COST): $(COST).o $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread -lm
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lcmocka -lpthread
+
+$(BENCH): $(BENCH_OBJ) $(TLIB) $(COMMON)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(PC_LIBS) -lpthread -lm
 
 $(CONFORM): $(call obj,tests/conformance) $(TLIB) $(COMMON)
 	$(call say,LINK,$@)
@@ -170,7 +182,7 @@ $(O)/tests/fuzz/%: tests/fuzz/%.c $(FUZZED) Makefile
 fuzz: $(FUZZ) ## any bytes as configuration and as control request, for SECONDS=60 each; KEEP=1 adds to the corpus
 	$(Q)O=$(O) FUZZ_SECONDS=$(or $(SECONDS),60) tests/fuzz/run.sh
 
-tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(CONFORM) $(NEXT) $(FUZZ) ## build the tests
+tests: $(UNIT) $(INTEG) $(TORTURE) $(BENCH) $(COST) $(CONFORM) $(NEXT) $(FUZZ) ## build the tests
 
 deps: ## install what the build and the tests need (Debian, root)
 	$(Q)dist/deps.sh
@@ -190,8 +202,12 @@ torture: all $(TORTURE) ## every torture scenario for SECONDS=60; SCENARIO=name 
 conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name runs one (root)
 	$(Q)$(CONFORM) $(CASE)
 
-bench: all tests ## plain TCP against fastlo in one run (root)
-	$(Q)O=$(O) tests/run.sh bench
+bench: all $(BENCH) $(COST) ## fastlo beside TCP, a textbook sockmap, AF_UNIX and a pipe; BENCH_ARGS='--only connect' (root)
+	$(Q)$(BENCH) $(BENCH_ARGS)
+	$(Q)$(COST)
+
+bench-plots: all $(BENCH) ## the same as SVG and PNG, into $(O)/bench (root, gnuplot)
+	$(Q)BENCH=$(BENCH) tests/bench/plots.sh $(O)/bench $(BENCH_ARGS)
 
 vm: all tests ## the tests on Debian's kernels in qemu, and the package under systemd (tests/vm/run.sh says what it needs)
 	$(Q)O=$(O) tests/vm/run.sh fetch

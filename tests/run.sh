@@ -75,12 +75,8 @@ for name; do
 	vm) O=$O run tests/vm/smoke.sh ;;
 	# shellcheck disable=SC2086
 	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
-	bench)
-		run "$O/tests/bench/bench"
-		run "$O/tests/bench/cost"
-		;;
 	*)
-		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, vm, torture or bench)" >&2
+		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, vm or torture)" >&2
 		exit 1
 		;;
 	esac

@@ -107,7 +107,6 @@ struct table_left {
 	uint32_t twice;	   /* or in it twice */
 	uint32_t pairs, pending, admitted;
 };
-int table_read(struct fl_record **ret, size_t *ret_n); /* free() it */
 void table_dump(FILE *to, uint64_t pair);
 int table_left(struct table_left *ret);
 

@@ -4,7 +4,6 @@
  * for a dump, and what is left in each map once all connections are gone.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,74 +23,6 @@ static int pin_open(const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int table_read(struct fl_record **ret, size_t *ret_n)
-{
-	size_t have = 0, room = 1 << 16;
-	char path[192], *data = malloc(room);
-	int fd, r = 0;
-	ssize_t n = 0;
-
-	snprintf(path, sizeof(path), "%s/list", env.pins);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		r = -errno;
-	while (r == 0 && data) {
-		n = read(fd, data + have, room - have);
-		if (n == 0)
-			break;
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			r = -errno;
-		have += n > 0 ? n : 0;
-		if (room - have < 1 << 15)
-			data = realloc(data, room *= 2);
-	}
-	if (fd >= 0)
-		close(fd);
-	if (r < 0) {
-		free(data);
-		return r;
-	}
-	*ret = (struct fl_record *)data;
-	*ret_n = have / sizeof(struct fl_record);
-	return 0;
-}
-
-static void side_dump(FILE *to, const struct fl_record *rec, int i)
-{
-	const struct fl_side *s = &rec->data.side[i];
-
-	fprintf(to, "  side %d: alive %u flags %x base %u reads_at_admit %u queued %u tcp %llu\n", i,
-		rec->live[i].alive, s->flags, s->base, s->reads_at_admit, rec->live[i].queued,
-		(unsigned long long)rec->live[i].tcp_bytes);
-	fprintf(to, "    tx: spliced %llu B %llu msgs engaged %u reason %s seq %u mark %u/%u freed %u yielded %llu B\n",
-		(unsigned long long)s->tx.spliced_bytes, (unsigned long long)s->tx.spliced_msgs, s->tx.engaged,
-		reason_name(s->tx.reason), s->tx.seq, s->tx.mark_pos, s->tx.mark_msgs, s->tx.freed_msgs,
-		(unsigned long long)s->tx.yielded_bytes);
-	fprintf(to, "    rx: returned %llu reads %u habits %x tgid %u\n", (unsigned long long)s->rx.returned,
-		s->rx.reads, s->rx.habits, s->rx.tgid);
-}
-
-void table_dump(FILE *to, uint64_t pair)
-{
-	struct fl_record *rec;
-	size_t n;
-
-	if (table_read(&rec, &n) < 0) {
-		fprintf(to, "no table to look at in '%s'\n", env.pins);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (rec[i].data.id != pair)
-			continue;
-		fprintf(to, "pair %llu: slot %u state %u gen %u stop %s dead %x\n", (unsigned long long)pair,
-			rec[i].slot, rec[i].data.state, rec[i].data.gen, reason_name(rec[i].data.stop),
-			rec[i].data.dead);
-		side_dump(to, &rec[i], 0);
-		side_dump(to, &rec[i], 1);
-	}
-	free(rec);
-}
-
 static uint32_t fresh_slots(void)
 {
 	int fd = pin_open("data_ctl");
@@ -107,6 +38,64 @@ static uint32_t fresh_slots(void)
 	}
 	close(fd);
 	return fresh;
+}
+
+/* A slot that is in use is one that is not free. */
+static int read_slots(struct fl_slot **ret, uint32_t *ret_n)
+{
+	uint32_t n = fresh_slots();
+	size_t size = (n * sizeof(struct fl_slot) + 4095) & ~4095UL;
+	int fd = pin_open("fl_slots");
+	void *map;
+
+	if (fd < 0)
+		return fd;
+	*ret_n = n;
+	*ret = malloc(size + 1);
+	map = n ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : NULL;
+	close(fd);
+	if (map == MAP_FAILED) {
+		free(*ret);
+		return -errno;
+	}
+	if (map) {
+		memcpy(*ret, map, size);
+		munmap(map, size);
+	}
+	return 0;
+}
+
+static void side_dump(FILE *to, const struct fl_side *s, int i)
+{
+	fprintf(to, "  side %d: flags %x base %u reads_at_admit %u\n", i, s->flags, s->base, s->reads_at_admit);
+	fprintf(to, "    tx: spliced %llu B %llu msgs engaged %u reason %s seq %u mark %u/%u freed %u yielded %llu B\n",
+		(unsigned long long)s->tx.spliced_bytes, (unsigned long long)s->tx.spliced_msgs, s->tx.engaged,
+		reason_name(s->tx.reason), s->tx.seq, s->tx.mark_pos, s->tx.mark_msgs, s->tx.freed_msgs,
+		(unsigned long long)s->tx.yielded_bytes);
+	fprintf(to, "    rx: returned %llu reads %u habits %x tgid %u\n", (unsigned long long)s->rx.returned,
+		s->rx.reads, s->rx.habits, s->rx.tgid);
+}
+
+void table_dump(FILE *to, uint64_t pair)
+{
+	struct fl_slot *slots;
+	uint32_t n;
+
+	if (read_slots(&slots, &n) < 0) {
+		fprintf(to, "no table to look at in '%s'\n", env.pins);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct fl_slot *s = &slots[i];
+
+		if (s->id != pair || s->state == FL_FREE)
+			continue;
+		fprintf(to, "pair %llu: slot %u state %u gen %u stop %s dead %x\n", (unsigned long long)pair, i, s->state,
+			s->gen, reason_name(s->stop), s->dead);
+		side_dump(to, &s->side[0], 0);
+		side_dump(to, &s->side[1], 1);
+	}
+	free(slots);
 }
 
 /* Every slot ever used must be in the queue, once. Takes all out and puts them back: nobody may connect meanwhile. */
@@ -161,16 +150,16 @@ static int count_admitted(uint32_t fresh, struct table_left *left)
 
 int table_left(struct table_left *ret)
 {
-	struct table_left left = { .used = fresh_slots() };
-	struct fl_record *rec;
-	size_t n;
+	struct table_left left = { 0 };
+	struct fl_slot *slots;
 	int r;
 
-	r = table_read(&rec, &n);
+	r = read_slots(&slots, &left.used);
 	if (r < 0)
 		return r;
-	free(rec);
-	left.pairs = (uint32_t)n;
+	for (uint32_t i = 0; i < left.used; i++)
+		left.pairs += slots[i].state != FL_FREE;
+	free(slots);
 	r = count_pending(&left);
 	if (r == 0)
 		r = count_admitted(left.used, &left);

@@ -39,7 +39,7 @@ const struct scenario scenarios[] = {
 	DISTURBED("killed", disturb_killed, TORTURE_POLICY),
 	DISTURBED("stopped", disturb_stopped, TORTURE_POLICY),
 	DISTURBED("upgraded", disturb_upgraded, TORTURE_POLICY),
-	DISTURBED("table-full", disturb_full, "max_pairs = 3\n" TORTURE_POLICY),
+	DISTURBED("table-full", disturb_full, "max_pairs = 3\nmax_pairs_per_uid = 0\n" TORTURE_POLICY),
 	DISTURBED("memory", disturb_memory, TORTURE_POLICY),
 	DISTURBED("cpu", disturb_cpu, TORTURE_POLICY),
 	{ .name = "mass-churn", .config = MASS_POLICIES, .run = mass_churn },

@@ -21,8 +21,11 @@ fl_func void fl_admit_now(struct bpf_sock_ops *ops, struct fl_sk *st)
 	}
 	__sync_fetch_and_or(&slot->side[which].flags, FL_F_ADMITTED);
 	fl_total_add(FL_T_ADMITTED, 1);
-	if (slot->state == FL_HALF)
+	/* Most have their peer a moment later. One event is enough to have those looked at that have not. */
+	if (slot->state == FL_HALF && !fl_ctl.halves) {
+		fl_ctl.halves = 1;
 		fl_emit(FL_EV_HALF, index, slot);
+	}
 	fl_entered(index, slot);
 }
 

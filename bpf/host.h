@@ -53,9 +53,6 @@ fl_inline __u32 fl_first(__u64 word, __u32 bytes)
 #endif
 }
 
-/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
-#define fl_global __noinline
-
 fl_inline __u32 fl_hook_what(__u64 function)
 {
 	for (__u32 i = 0; i < FL_HOOK_PROBES; i++) {

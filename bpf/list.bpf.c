@@ -85,8 +85,8 @@ fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 /* Back to where it was before it was stopped for a reason that has passed. */
 fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
 {
-	slot->side[0].tx.run = (__u32)slot->side[0].tx.yielded_bytes;
-	slot->side[1].tx.run = (__u32)slot->side[1].tx.yielded_bytes;
+	slot->side[0].tx.debt = 0;
+	slot->side[1].tx.debt = 0;
 	if (__sync_val_compare_and_swap(&slot->stop, reason, FL_R_NONE) == reason && fl_move(slot, FL_PLAIN, FL_OBSERVE))
 		fl_consider(index, slot);
 }
@@ -119,67 +119,69 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 	}
 }
 
-fl_inline void fl_say(struct bpf_iter__bpf_map_elem *ctx, __u32 index, __u32 what)
-{
-	struct fl_sweep_rec rec = { index, what };
-
-	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
-}
-
-fl_func void fl_sweep_half(struct bpf_iter__bpf_map_elem *ctx, __u32 index, struct fl_slot *slot)
+/* An eager end that has no peer (yet). Returns what the sweep says of it. */
+fl_inline __u32 fl_sweep_half(__u32 index, struct fl_slot *slot)
 {
 	__u32 which = slot->side[0].flags & FL_F_PRESENT ? 0 : 1;
 	struct fl_side *side = &slot->side[which & 1];
 	__u32 key = index * 2 + (which & 1);
 
 	if (!(side->flags & FL_F_ADMITTED))
-		return;
-	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns) {
-		fl_say(ctx, index, FL_SW_HALF);
-		return;
-	}
+		return 0;
+	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns)
+		return FL_SW_HALF;
 	/* The flag first: without it no peer that comes now splices to this end. */
 	__sync_fetch_and_and(&side->flags, ~FL_F_ADMITTED);
 	if (slot->state != FL_HALF)
 		__sync_fetch_and_or(&side->flags, FL_F_ADMITTED);
 	else if (!bpf_map_delete_elem(&fl_sock, &key))
 		fl_total_add(FL_T_RELEASED, 1);
+	return 0;
 }
 
-SEC("iter/bpf_map_elem")
-int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
+/* Whatever one slot needs. Returns an enum fl_sweep_what, or 0. */
+fl_global int fl_tend(__u32 index)
 {
-	struct fl_slot *slot;
-	__u32 index, *key = ctx->key;
+	struct fl_slot *slot = fl_slot_at(index);
+	__u32 what = 0;
 
-	if (!key)
-		return 0;
-	index = *key;
-	if (index >= fl_ctl.fresh)
-		return 0;
-	slot = fl_slot_at(index);
 	if (!slot || slot->state == FL_FREE)
 		return 0;
 	fl_bury(index, slot);
-	if (slot->state == FL_HALF) {
-		fl_sweep_half(ctx, index, slot);
-		return 0;
-	}
+	if (slot->state == FL_HALF)
+		return fl_sweep_half(index, slot);
 	if (fl_ctl.mode != FL_MODE_RUN && slot->state != FL_RELEASING && slot->state != FL_PLAIN)
 		fl_stop(index, slot, FL_R_DRAINING);
-	if (slot->state == FL_RELEASING)
-		fl_say(ctx, index, fl_release(index, slot) ? FL_SW_RELEASED : FL_SW_RELEASING);
+	if (slot->state == FL_RELEASING && !fl_release(index, slot))
+		what = FL_SW_RELEASING;
 	/* what was stopped for a passing reason is compared again each time: it may have passed while RELEASING */
 	if (fl_ctl.recheck || (slot->state == FL_PLAIN && fl_passing(slot->stop)))
 		fl_recheck(index, slot);
 	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && slot->stop == FL_R_DRAINING)
 		fl_again(index, slot, FL_R_DRAINING);
-	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && fl_for_a_while(slot->stop) &&
-	    bpf_ktime_get_ns() - slot->stopped > fl_ctl.bulk_ns)
-		fl_again(index, slot, slot->stop);
+	if (fl_ctl.mode == FL_MODE_RUN && slot->state == FL_PLAIN && fl_for_a_while(slot->stop)) {
+		what = FL_SW_PAUSED;
+		if (bpf_ktime_get_ns() - slot->stopped >= fl_pause_ns(slot))
+			fl_again(index, slot, slot->stop);
+	}
 	fl_consider(index, slot);
-	if (slot->state == FL_READY)
-		fl_say(ctx, index, FL_SW_READY);
+	return slot->state == FL_READY ? FL_SW_READY : what;
+}
+
+SEC("iter/bpf_map_elem")
+int fl_sweep(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct fl_sweep_rec rec = {};
+	__u32 *key = ctx->key;
+
+	if (!key)
+		return 0;
+	rec.slot = *key * FL_CHUNK;
+	for (__u32 i = 0; i < FL_CHUNK && rec.slot < fl_ctl.fresh; i++, rec.slot++) {
+		rec.what = fl_tend(rec.slot);
+		if (rec.what)
+			bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	}
 	return 0;
 }
 

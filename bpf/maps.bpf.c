@@ -6,6 +6,7 @@
 
 struct fl_sk_map fl_sk SEC(".maps");
 struct fl_slots_map fl_slots SEC(".maps");
+struct fl_chunks_map fl_chunks SEC(".maps");
 struct fl_free_map fl_free SEC(".maps");
 struct fl_pending_map fl_pending SEC(".maps");
 struct fl_uids_map fl_uids SEC(".maps");

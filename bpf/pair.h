@@ -76,7 +76,7 @@ fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 	}
 }
 
-/* Why a pair leaves the sockmap only for a while: nothing was spliced for FL_BULK_BYTES. */
+/* Why a pair leaves the sockmap only for a while: it owes FL_DEBT_MAX, or FL_DEBT_FILTERED behind a filter. */
 fl_inline bool fl_for_a_while(__u32 reason)
 {
 	return reason == FL_R_BULK || reason == FL_R_CGROUP_FILTER ||
@@ -89,13 +89,31 @@ fl_inline bool fl_passing(__u32 reason)
 	return reason == FL_R_DRAINING || reason == FL_R_POLICY_REMOVED || fl_for_a_while(reason);
 }
 
+/* How long it then stays with TCP: the longer, the sooner it had to leave each time. */
+fl_inline __u64 fl_pause_ns(struct fl_slot *slot)
+{
+	return fl_ctl.pause_ns << (slot->pauses & 7);
+}
+
+fl_inline void fl_pause(struct fl_slot *slot, __u64 now)
+{
+	if (now - slot->stopped > 2 * fl_pause_ns(slot))
+		slot->pauses = 0;
+	else if (slot->pauses < FL_PAUSES_MAX)
+		slot->pauses++;
+}
+
 fl_func void fl_stop(__u32 index, struct fl_slot *slot, __u32 reason)
 {
 	__u32 old = slot->stop;
 
 	if (old == FL_R_NONE || (fl_passing(old) && reason != old && reason != FL_R_DRAINING)) {
 		if (__sync_val_compare_and_swap(&slot->stop, old, reason) == old) {
-			slot->stopped = bpf_ktime_get_ns();
+			__u64 now = bpf_ktime_get_ns();
+
+			if (fl_for_a_while(reason))
+				fl_pause(slot, now);
+			slot->stopped = now;
 			fl_count(reason);
 		}
 	}

@@ -65,6 +65,9 @@ extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
 /* Out of line: not every object that includes a header calls everything in it. */
 #define fl_func static __noinline __attribute__((unused))
 
+/* Verified once, by itself, and not once for each way to each call: else a start takes seconds. Numbers only. */
+#define fl_global __noinline
+
 #define FL_SK(tp) ((tp)->inet_conn.icsk_inet.sk)
 #define FL_SKC(tp) (FL_SK(tp).__sk_common)
 

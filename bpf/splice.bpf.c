@@ -145,6 +145,18 @@ fl_inline __u32 fl_redirect(struct sk_msg_md *msg, __u32 index, struct fl_slot *
 	return reason;
 }
 
+/* Is it still worth being in the sockmap? */
+fl_inline void fl_owe(__u32 index, struct fl_slot *slot, struct fl_side *a, __u32 reason, __u32 size)
+{
+	bool filtered = fl_for_a_while(reason);
+
+	if (!filtered && reason != FL_R_RCVBUF && reason != FL_R_BACKLOG && reason != FL_R_NOT_DRAINED)
+		return;
+	a->tx.debt = fl_debt_add(a->tx.debt, size);
+	if (a->tx.debt >= (filtered ? FL_DEBT_FILTERED : FL_DEBT_MAX) && !fl_ctl.bulk_stays)
+		fl_stop(index, slot, filtered ? reason : FL_R_BULK);
+}
+
 SEC("sk_msg")
 int fl_splice(struct sk_msg_md *msg)
 {
@@ -184,12 +196,11 @@ int fl_splice(struct sk_msg_md *msg)
 		a->tx.spliced_msgs++;
 		a->tx.engaged = 1;
 		a->tx.seq = tp->write_seq;
+		if (a->tx.debt)
+			a->tx.debt = fl_debt_pay(a->tx.debt, msg->size);
 		return SK_PASS;
 	}
-	if (a->tx.engaged)
-		a->tx.run = (__u32)a->tx.yielded_bytes;
-	else if ((reason == FL_R_NOT_DRAINED || fl_for_a_while(reason)) && fl_bulk((__u32)a->tx.yielded_bytes, a->tx.run))
-		fl_stop(index, slot, reason == FL_R_NOT_DRAINED ? FL_R_BULK : reason);
+	fl_owe(index, slot, a, reason, msg->size);
 	a->tx.engaged = 0;
 	a->tx.reason = reason;
 	a->tx.yielded_msgs++;

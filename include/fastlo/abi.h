@@ -10,7 +10,7 @@
 #include "fastlo.h"
 
 #ifndef FL_ABI_VERSION /* a test builds another one */
-#define FL_ABI_VERSION 2
+#define FL_ABI_VERSION 3
 #endif
 /*
  * The same in every ABI, so that any fastlod can drain what any other one left pinned: `abi` and `mode` begin the
@@ -21,6 +21,7 @@
 #define FL_PIN_DIR "/sys/fs/bpf/fastlo"
 #define FL_MAX_PAIRS_DEFAULT 65536
 #define FL_MAX_PAIRS_LIMIT 1048576
+#define FL_CHUNK 64	   /* slots that one step of the sweep's iterator tends */
 #define FL_CGROUP_DEPTH 16 /* ancestors of a socket's cgroup that policies are looked up for */
 
 enum fl_reason {
@@ -98,7 +99,7 @@ struct fl_tx {
 	__u64 yielded_msgs;
 	__u64 yielded_bytes;
 	__u32 seq; /* write_seq at the last splice: while it stands, no TCP byte came between */
-	__u32 run; /* low bits of yielded_bytes when the direction left the splice */
+	__u32 debt; /* of messages that did not fit, see bpf/rules.h */
 };
 
 /* Written by the receivers of that endpoint only, atomically. */
@@ -144,7 +145,8 @@ struct fl_slot {
 	__u16 pad0;
 	__u32 uid;     /* counted in fl_uids: of the end that came first */
 	__u64 stopped; /* when `stop` was set; CLOCK_MONOTONIC, ns */
-	__u32 pad2[8];
+	__u32 pauses;  /* times in a row that it came back and soon had to leave again */
+	__u32 pad2[7];
 	struct fl_side side[2];
 };
 
@@ -239,8 +241,10 @@ struct fl_host {
 	__u16 pad;
 };
 
+#define FL_PAUSES_MAX 5
+
 /*
- * One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `stranger`.
+ * One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `halves`, `stranger`.
  */
 struct fl_ctl {
 	__u32 abi;	     /* FL_ABI_VERSION; stays first for ever */
@@ -252,12 +256,12 @@ struct fl_ctl {
 	__u32 fresh;	     /* slots never used yet start here */
 	__u32 rmem_blind;    /* sk_rmem_alloc may not count spliced bytes: ask the books, too */
 	__u32 yield;	     /* FL_Y_* */
-	__u32 pad;
+	__u32 halves;	     /* fastlod knows that eager ends wait for a peer; cleared before it sweeps */
 	__u64 ids;	     /* pair ids given out */
-	__u64 bulk_ns;	     /* how long a bulk stream is left to plain TCP */
+	__u64 pause_ns;	     /* how long what left the sockmap for a while stays out at first; doubles */
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
 	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
-	__u32 pad1;
+	__u32 bulk_stays;    /* nothing leaves the sockmap because splicing does not gain */
 	__u64 stranger;	     /* the last hook function that was not in `host` */
 	struct fl_host host;
 };
@@ -287,12 +291,12 @@ enum fl_total {
 	FL_T_MAX,
 };
 
-/* The sweep iterator writes one of these for every slot that still needs fastlod, or just stopped to. */
+/* The sweep iterator writes one of these for every slot that still needs fastlod. */
 enum fl_sweep_what {
 	FL_SW_RELEASING = 1, /* not drained yet; for ever, as is FL_SW_HALF */
-	FL_SW_RELEASED = 2,
 	FL_SW_HALF = 3, /* an eager end waits for its peer */
-	FL_SW_READY, /* asked for admission and not admitted yet */
+	FL_SW_READY,  /* asked for admission and not admitted yet */
+	FL_SW_PAUSED, /* left the sockmap for a while */
 };
 struct fl_sweep_rec {
 	__u32 slot;

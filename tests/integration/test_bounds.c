@@ -224,5 +224,5 @@ int main(void)
 		cmocka_unit_test(bounded_by_the_books),
 	};
 
-	return run_group(tests, group_up, group_down);
+	return run_group(tests, group_up_staying, group_down);
 }

@@ -236,5 +236,5 @@ int main(void)
 		cmocka_unit_test(reader_from_before_the_connection),
 	};
 
-	return run_group(tests, group_up, group_down);
+	return run_group(tests, group_up_staying, group_down);
 }

@@ -9,8 +9,11 @@
 #define WILD (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS)
 #define TALK (WILD | TRAFFIC_CATCHUP) /* a sender that never waits for its reader soon stays on TCP */
 
-#define STREAM(title, parts, ...)                                                                                   \
-	{ .name = title, .config = TORTURE_POLICY, .share = parts, .run = streams_run,                              \
+/* Kept in the sockmap, where the order of the two ways is at stake; or free to leave it and to come back. */
+#define STREAM(title, parts, ...) STREAM_OF("bulk_leaves = no\n" TORTURE_POLICY, title, parts, __VA_ARGS__)
+#define LEAVING(title, parts, ...) STREAM_OF(TORTURE_POLICY, title, parts, __VA_ARGS__)
+#define STREAM_OF(conf, title, parts, ...)                                                                          \
+	{ .name = title, .config = conf, .share = parts, .run = streams_run,                                        \
 	  .stream = &(const struct stream){ __VA_ARGS__ } }
 #define DISTURBED(title, what, conf) { .name = title, .config = conf, .run = chaos_run, .disturbance = &what }
 
@@ -32,6 +35,8 @@ const struct scenario scenarios[] = {
 	STREAM("observed-own", 8, OWN, false, false, TALK, 1 << 16, 1 << 16, 8),
 	STREAM("observed-full", 8, V4, false, false, WILD | TRAFFIC_BUFFERS, 1 << 20, 1 << 20, 8),
 	STREAM("observed-small", 1, V6, false, true, WILD, 400, 3000, 4),
+	LEAVING("eager-leaving", 10, V4, true, true, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 8),
+	LEAVING("observed-leaving", 10, V6, false, false, TALK | TRAFFIC_BUFFERS, 1 << 18, 1 << 18, 8),
 	STREAM("observed-short", 2, MAPPED, false, false, TALK, 1 << 15, 1 << 15, 400),
 	DISTURBED("cgroup-filters", disturb_cgroup_filters, TORTURE_POLICY),
 	DISTURBED("socket-filters", disturb_socket_filters, TORTURE_POLICY),

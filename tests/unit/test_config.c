@@ -80,6 +80,7 @@ static void check_defaults(const struct config *c)
 	assert_int_equal(c->max_pairs, 65536);
 	assert_int_equal(c->max_pairs_per_uid, 16384);
 	assert_true(c->socket_opt_in);
+	assert_true(c->bulk_leaves);
 	assert_int_equal(c->observe_reads, 16);
 	assert_int_equal(c->drain_timeout, 10);
 	assert_int_equal(c->observer, CONFIG_OBSERVER_AUTO);
@@ -123,6 +124,7 @@ static void every_key_is_taken(void **state)
 			      "max_pairs = 1048576\n"
 			      "max_pairs_per_uid = 5\n"
 			      "socket_opt_in = no\n"
+			      "bulk_leaves = no\n"
 			      "observe_reads: 1\n"
 			      "drain_timeout = 0\n"
 			      "observer = tracepoint\n"
@@ -141,6 +143,7 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(c.max_pairs, 1048576);
 	assert_int_equal(c.max_pairs_per_uid, 5);
 	assert_false(c.socket_opt_in);
+	assert_false(c.bulk_leaves);
 	assert_int_equal(c.observe_reads, 1);
 	assert_int_equal(c.drain_timeout, 0);
 	assert_int_equal(c.observer, CONFIG_OBSERVER_TRACEPOINT);

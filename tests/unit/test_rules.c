@@ -114,14 +114,38 @@ static void the_backlog_survives_the_wrap_of_its_counters(void **state)
 	assert_int_equal(stream(&b, 0xfffffff0, 100000, 100000, 64), 64);
 }
 
-static void bulk_counts_since_the_splice_was_left_and_wraps(void **state)
+/* n messages of which one in `spilled` did not fit, until the debt is too much; the number of those sent before that. */
+static int owe(__u32 size, int spilled, int n)
+{
+	__u32 debt = 0;
+
+	for (int i = 0; i < n; i++) {
+		debt = i % spilled ? fl_debt_pay(debt, size) : fl_debt_add(debt, size);
+		if (debt >= FL_DEBT_MAX)
+			return i;
+	}
+	return n;
+}
+
+static void a_direction_that_mostly_splices_owes_nothing(void **state)
 {
 	(void)state;
-	assert_false(fl_bulk(FL_BULK_BYTES, 0));
-	assert_true(fl_bulk(FL_BULK_BYTES + 1, 0));
-	assert_false(fl_bulk(FL_BULK_BYTES + 1000, 1000));
-	assert_false(fl_bulk(100, 0xffffff00));
-	assert_true(fl_bulk(FL_BULK_BYTES, 0xffffff00));
+	assert_int_equal(owe(64, FL_DEBT_SHARE + 1, 1000000), 1000000);
+	assert_int_equal(owe(65536, FL_DEBT_SHARE + 1, 1000000), 1000000);
+}
+
+static void one_that_spills_owes_by_message_and_by_page(void **state)
+{
+	__u32 debt = FL_DEBT_FILTERED;
+
+	(void)state;
+	assert_int_equal(owe(64, 1, 100000), 1023);
+	assert_int_equal(owe(65536, 1, 100000), 1024 / 17);
+	assert_in_range(owe(64, 4, 100000), 4096, 10000);
+	/* it cannot wrap */
+	assert_int_equal(fl_debt_add(debt, 0xffffffff), debt);
+	assert_true(fl_debt_add(debt - 1, 0xffffffff) > debt);
+	assert_int_equal(fl_debt_pay(0, 1), 0);
 }
 
 int main(void)
@@ -135,7 +159,8 @@ int main(void)
 		cmocka_unit_test(a_stopped_reader_gets_no_more_than_the_limit),
 		cmocka_unit_test(a_reader_that_keeps_up_is_never_held_back),
 		cmocka_unit_test(the_backlog_survives_the_wrap_of_its_counters),
-		cmocka_unit_test(bulk_counts_since_the_splice_was_left_and_wraps),
+		cmocka_unit_test(a_direction_that_mostly_splices_owes_nothing),
+		cmocka_unit_test(one_that_spills_owes_by_message_and_by_page),
 	};
 
 	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);

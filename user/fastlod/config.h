@@ -26,6 +26,7 @@ struct config {
 	uint32_t max_pairs;
 	uint32_t max_pairs_per_uid; /* 0: no limit */
 	bool socket_opt_in;
+	bool bulk_leaves; /* the sockmap, for a while */
 	uint32_t observe_reads;
 	uint32_t drain_timeout; /* seconds */
 	enum config_observer observer;

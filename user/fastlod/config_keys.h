@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#define CONFIG_KEYS 9
+#define CONFIG_KEYS 10
 
 /* Index of the key, or -ENOENT. */
 int config_key_find(const char *key);

@@ -31,7 +31,7 @@
 
 #define EXIT_REFUSED 2
 #define HALF_NS 1000000000ULL
-#define BULK_NS 5000000000ULL
+#define PAUSE_NS 1000000000ULL
 
 struct daemon {
 	struct config cfg;
@@ -118,6 +118,7 @@ static struct json_object *op_status(void *arg)
 	json_object_object_add(o, "max_pairs_per_uid", json_object_new_int64(d->cfg.max_pairs_per_uid));
 	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
 	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
+	json_object_object_add(o, "bulk_leaves", json_object_new_boolean(d->cfg.bulk_leaves));
 	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
 	yields_print(&d->cfg.yields, yields);
 	json_object_object_add(o, "yield", json_object_new_string(yields));
@@ -224,6 +225,7 @@ static void set_knobs(struct fl_ctl *ctl, const struct config *cfg)
 {
 	ctl->observe_reads = cfg->observe_reads;
 	ctl->socket_opt_in = cfg->socket_opt_in;
+	ctl->bulk_stays = !cfg->bulk_leaves;
 	ctl->yield = cfg->yields.bits;
 	ctl->max_per_uid = cfg->max_pairs_per_uid;
 }
@@ -337,7 +339,7 @@ static int start_programs(struct daemon *d)
 	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
 	set_knobs(ctl, &d->cfg);
 	ctl->half_ns = HALF_NS;
-	ctl->bulk_ns = BULK_NS;
+	ctl->pause_ns = PAUSE_NS;
 	r = keeper_new(d->event, d->programs, &keeper_ops, d, &d->keeper);
 	if (r < 0)
 		log_err("cannot watch the event ring: %s", strerror(-r));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Events come in bursts (a server's fifty clients become ready at once), so they only note that there is something
- * to admit; one pass over the sockets then serves the whole burst.
+ * Events come in bursts (a server's fifty clients become ready at once), so they only note that there is something to
+ * do; one pass then serves the whole burst. A pass over many pairs takes milliseconds: nine times as long as the last
+ * one took, the CPU is left to others.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/libbpf.h>
 
@@ -13,6 +15,7 @@
 #include "log.h"
 
 #define ADMIT_PAUSE_US 1000ULL
+#define REST 9 /* times the last pass */
 
 struct keeper {
 	sd_event *event;
@@ -23,42 +26,66 @@ struct keeper {
 	sd_event_source *ring_source;
 	sd_event_source *admit_source;
 	sd_event_source *sweep_source;
-	uint64_t sweep_us;
+	uint64_t swept_at; /* the end of the last sweep, CLOCK_MONOTONIC in us, */
+	uint64_t sweep_took;
+	uint64_t admitted_at; /* and of the last admission */
+	uint64_t admit_took;
+	uint64_t retry_us; /* after this long what could not be released is tried again */
 	unsigned int left;
+	bool later; /* something wants the next sweep within KEEPER_SWEEP_LATER_US */
 	bool cgroups_changed;
 	bool again;
 };
 
-static void arm(sd_event_source *source, uint64_t in_us)
+static uint64_t now_us(void)
 {
-	sd_event_source_set_time_relative(source, in_us);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+/* In in_us, or when it has rested, or when it is armed already: whichever of the first two is later, of the last earlier. */
+static void arm(sd_event_source *source, uint64_t in_us, uint64_t ended, uint64_t took)
+{
+	uint64_t at = now_us() + in_us, rested = ended + took * REST, armed;
+	int enabled = 0;
+
+	at = at < rested ? rested : at;
+	sd_event_source_get_enabled(source, &enabled);
+	if (enabled && sd_event_source_get_time(source, &armed) >= 0 && armed <= at)
+		return;
+	sd_event_source_set_time(source, at);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* Nearer than whatever is armed. */
+static void sweep_within(struct keeper *k, uint64_t us)
+{
+	arm(k->sweep_source, us, k->swept_at, k->sweep_took);
+}
+
 static void sweep_soon(struct keeper *k)
 {
-	k->sweep_us = KEEPER_SWEEP_MIN_US;
-	arm(k->sweep_source, k->sweep_us);
+	k->retry_us = 0;
+	sweep_within(k, 0);
 }
 
 /* In a moment, so that one pass over the sockets serves the burst */
 static void admit_soon(struct keeper *k)
 {
-	int enabled = 0;
-
-	sd_event_source_get_enabled(k->admit_source, &enabled);
-	if (!enabled)
-		arm(k->admit_source, ADMIT_PAUSE_US);
+	arm(k->admit_source, ADMIT_PAUSE_US, k->admitted_at, k->admit_took);
 }
 
 static int on_admit(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct keeper *k = arg;
+	uint64_t start = now_us();
 	int r = programs_admit(k->programs);
 
 	(void)source;
 	(void)usec;
+	k->admitted_at = now_us();
+	k->admit_took = k->admitted_at - start;
 	if (r < 0)
 		log_warn("cannot admit pairs: %s, ignoring", strerror(-r));
 	return 0;
@@ -76,8 +103,10 @@ static int on_event(void *arg, void *data, size_t size)
 		admit_soon(k);
 		break;
 	case FL_EV_RELEASE:
-	case FL_EV_HALF:
 		sweep_soon(k);
+		break;
+	case FL_EV_HALF:
+		sweep_within(k, KEEPER_SWEEP_LATER_US);
 		break;
 	case FL_EV_CGROUP:
 		k->cgroups_changed = true;
@@ -110,8 +139,11 @@ static void on_record(const void *record, void *arg)
 
 	switch (rec->what) {
 	case FL_SW_RELEASING:
-	case FL_SW_HALF:
 		k->left++;
+		break;
+	case FL_SW_HALF:
+	case FL_SW_PAUSED:
+		k->later = true;
 		break;
 	case FL_SW_READY:
 		admit_soon(k);
@@ -121,10 +153,15 @@ static void on_record(const void *record, void *arg)
 
 static int sweep(struct keeper *k)
 {
+	uint64_t start = now_us();
 	int r;
 
 	k->left = 0;
+	k->later = false;
+	programs_ctl(k->programs)->halves = 0;
 	r = programs_sweep(k->programs, on_record, k);
+	k->swept_at = now_us();
+	k->sweep_took = k->swept_at - start;
 	if (r < 0)
 		log_warn("cannot sweep the table: %s, ignoring", strerror(-r));
 	k->again = k->ops->swept(k->arg, r < 0 ? 1 : k->left);
@@ -134,16 +171,24 @@ static int sweep(struct keeper *k)
 static int on_sweep(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct keeper *k = arg;
+	uint64_t next = KEEPER_SWEEP_IDLE_US;
 
+	(void)source;
 	(void)usec;
 	sweep(k);
-	if (!k->left)
-		k->sweep_us = k->again ? KEEPER_SWEEP_MIN_US : KEEPER_SWEEP_IDLE_US;
-	else if (k->sweep_us < KEEPER_SWEEP_MIN_US || k->sweep_us > KEEPER_SWEEP_MAX_US)
-		k->sweep_us = KEEPER_SWEEP_MIN_US;
-	else if (k->sweep_us * 2 <= KEEPER_SWEEP_MAX_US)
-		k->sweep_us *= 2;
-	arm(source, k->sweep_us);
+	if (k->later)
+		next = KEEPER_SWEEP_LATER_US;
+	if (k->left) {
+		k->retry_us = k->retry_us ? k->retry_us * 2 : KEEPER_SWEEP_MIN_US;
+		if (k->retry_us > KEEPER_SWEEP_MAX_US)
+			k->retry_us = KEEPER_SWEEP_MAX_US;
+		next = k->retry_us;
+	} else {
+		k->retry_us = 0;
+		if (k->again)
+			next = KEEPER_SWEEP_MIN_US;
+	}
+	sweep_within(k, next);
 	return 0;
 }
 
@@ -186,7 +231,6 @@ int keeper_new(sd_event *event, struct programs *programs, const struct keeper_o
 	k->programs = programs;
 	k->ops = ops;
 	k->arg = arg;
-	k->sweep_us = KEEPER_SWEEP_IDLE_US;
 	k->ring = ring_buffer__new(programs_events_fd(programs), on_event, k, NULL);
 	r = k->ring ? 0 : -errno;
 	if (r == 0)

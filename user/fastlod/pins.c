@@ -56,7 +56,8 @@ static void path_of(const struct pins *p, const char *name, char *path, size_t s
 
 static bool is_pinned_map(const struct bpf_map *map)
 {
-	return !strstr(bpf_map__name(map), "rodata") && strcmp(bpf_map__name(map), "fl_wanted") != 0;
+	return !strstr(bpf_map__name(map), "rodata") && strcmp(bpf_map__name(map), "fl_wanted") != 0 &&
+	       strcmp(bpf_map__name(map), "fl_chunks") != 0;
 }
 
 static bool is_link(const char *name)

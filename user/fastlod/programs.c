@@ -181,7 +181,7 @@ static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
 		log_err("cannot attach the sk_msg program to 'fl_sock': %s", strerror(-r));
 		return r;
 	}
-	p->sweep_fd = pins_attach_iter(p->pins, FL_SWEEP_PIN, s->progs.fl_sweep, bpf_map__fd(s->maps.fl_slots));
+	p->sweep_fd = pins_attach_iter(p->pins, FL_SWEEP_PIN, s->progs.fl_sweep, bpf_map__fd(s->maps.fl_chunks));
 	if (p->sweep_fd < 0) {
 		log_err("cannot attach the sweep: %s", strerror(-p->sweep_fd));
 		return p->sweep_fd;
@@ -218,7 +218,9 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 		log_warn("max_pairs: %u does not fit what is pinned in '%s', using %u", cfg->max_pairs, cfg->pin_dir,
 			 bpf_map__max_entries(p->skel->maps.fl_slots));
 	p->max_pairs = bpf_map__max_entries(p->skel->maps.fl_slots);
-	r = fastlo_bpf__load(p->skel);
+	r = bpf_map__set_max_entries(p->skel->maps.fl_chunks, (p->max_pairs + FL_CHUNK - 1) / FL_CHUNK);
+	if (r == 0)
+		r = fastlo_bpf__load(p->skel);
 	if (r < 0)
 		return explain_load(r);
 	drop_log(false);

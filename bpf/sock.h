@@ -137,6 +137,11 @@ fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
 	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
 }
 
+#ifdef FL_HOT
+#define FL_EDGE fl_inline
+#else
+#define FL_EDGE fl_func
+#endif
 #define FL_WAITERS_MAX 8 /* entries of a wait queue that are looked at */
 #define EPOLLIN 0x1U
 #define EPOLLRDNORM 0x40U
@@ -149,7 +154,7 @@ fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
  * wait queue is epoll's if the epitem that it names points back at it. Test: test_habits, read_by_edge.
  * 1: yes, 0: no (nobody owns it before accept), -1: the queue was changing, or is too long.
  */
-fl_func int fl_by_edge(__u64 addr)
+FL_EDGE int fl_by_edge(__u64 addr)
 {
 	struct tcp_sock *tp = FL_CAST(addr, struct tcp_sock);
 	struct socket_wq *wq = FL_CAST(FL_READ(tp, inet_conn.icsk_inet.sk.sk_wq), struct socket_wq);

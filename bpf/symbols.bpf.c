@@ -5,6 +5,20 @@
  */
 #include "maps.h"
 
+/* They lie at the same distance for every task of a kernel, which depends on its configuration. */
+fl_inline void fl_say_registers(struct seq_file *seq)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fl_symbol out = { .addr = (__u64)task->stack, .index = FL_SYMBOL_STACK };
+
+	bpf_seq_write(seq, &out, sizeof(out));
+	out.addr = bpf_task_pt_regs(task);
+	out.index = FL_SYMBOL_REGS;
+	bpf_seq_write(seq, &out, sizeof(out));
+#endif
+}
+
 SEC("iter/ksym")
 int fl_symbols(struct bpf_iter__ksym *ctx)
 {
@@ -13,6 +27,8 @@ int fl_symbols(struct bpf_iter__ksym *ctx)
 	struct fl_name name = {};
 	__u32 *index;
 
+	if (ctx->meta->seq_num == 0)
+		fl_say_registers(ctx->meta->seq);
 	if (!sym || bpf_probe_read_kernel_str(name.text, sizeof(name.text), sym->name) < 0)
 		return 0;
 	index = bpf_map_lookup_elem(&fl_wanted, &name);

@@ -167,7 +167,8 @@ fl_inline __u32 fl_yield_filters(struct tcp_sock *a, struct tcp_sock *b)
 		return FL_R_CGROUP_FILTER; /* never on a full socket: not known, so TCP */
 	in = ca->bpf.effective[CGROUP_INET_INGRESS];
 	out = ca->bpf.effective[CGROUP_INET_EGRESS];
-	if ((in && in->items[0].prog) || (out && out->items[0].prog))
+	/* both are the kernel's empty list, mostly */
+	if ((in && in->items[0].prog) || (out && out != in && out->items[0].prog))
 		return FL_R_CGROUP_FILTER;
 	if (cb != ca && (FL_FILTERED(cb, CGROUP_INET_INGRESS) || FL_FILTERED(cb, CGROUP_INET_EGRESS)))
 		return FL_R_CGROUP_FILTER;
@@ -199,18 +200,20 @@ fl_inline __u32 fl_yield_caller(void)
 {
 #if defined(__TARGET_ARCH_x86)
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u64 nr = regs->orig_ax, flags = 0;
+	/* bpf_task_pt_regs() takes 30 ns */
+	struct pt_regs *regs = FL_CAST((__u64)task->stack + 16216, struct pt_regs);
+	__u64 nr, flags = 0;
 
-	if (task->thread_info.status & TS_COMPAT)
+	if (!fl_ctl.host.regs || task->thread_info.status & TS_COMPAT)
 		return FL_R_UNKNOWN_CALLER;
+	nr = FL_READ(regs, orig_ax);
 	if (nr == 44 || nr == 307) /* sendto, sendmmsg */
-		flags = regs->r10;
+		flags = FL_READ(regs, r10);
 	else if (nr == 46) /* sendmsg */
-		flags = regs->dx;
+		flags = FL_READ(regs, dx);
 	if (flags & MSG_OOB)
 		return FL_R_MSG_OOB;
-	if ((nr == 46 || nr == 307) && fl_control(regs->si, nr == 46 ? 1 : regs->dx))
+	if ((nr == 46 || nr == 307) && fl_control(FL_READ(regs, si), nr == 46 ? 1 : FL_READ(regs, dx)))
 		return FL_R_SEND_CONTROL;
 	return FL_R_NONE;
 #else

@@ -362,6 +362,7 @@ struct thread_info {
 	u32 status;
 };
 struct task_struct {
+	void *stack;
 	struct thread_info thread_info;
 };
 struct pt_regs {

@@ -219,6 +219,9 @@ struct fl_symbol {
 	__u32 pad;
 };
 #define FL_NAMES_MAX 128
+/* indices for the stack of the task that runs the iterator, and for the registers saved on it */
+#define FL_SYMBOL_STACK FL_NAMES_MAX
+#define FL_SYMBOL_REGS (FL_NAMES_MAX + 1)
 
 /*
  * What fastlod finds out about this kernel for bpf/host.h: addresses of symbols, and offsets of types that
@@ -238,7 +241,7 @@ struct fl_host {
 	__u16 xt_entry;	  /* xt_table_info.hook_entry, .underflow, .entries */
 	__u16 xt_underflow;
 	__u16 xt_entries;
-	__u16 pad;
+	__u16 regs; /* from task_struct.stack to the saved registers of a system call; 0: not known */
 };
 
 #define FL_PAUSES_MAX 5

@@ -86,6 +86,7 @@ static void enter(struct fl_hook *hooks, uint64_t addr, enum fl_hook_what what)
 
 struct search {
 	struct fl_host *host;
+	uint64_t stack;
 	int found;
 };
 
@@ -94,6 +95,14 @@ static void on_symbol(const void *record, void *arg)
 	const struct fl_symbol *symbol = record;
 	struct search *s = arg;
 
+	if (symbol->index == FL_SYMBOL_STACK) {
+		s->stack = symbol->addr;
+		return;
+	}
+	if (symbol->index == FL_SYMBOL_REGS) {
+		s->host->regs = symbol->addr - s->stack <= UINT16_MAX ? symbol->addr - s->stack : 0;
+		return;
+	}
 	if (symbol->index >= KNOWN) {
 		s->host->lsm_users[symbol->index - KNOWN] = symbol->addr;
 		return;

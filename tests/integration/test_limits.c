@@ -13,31 +13,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #define READY_PAIRS 1000
 #define POLICIES 10000
 #define FIRST_PORT 20000
 #define FORKS 300
 #define PER_HOLDER 4000
-
-static uint64_t lost_events(void)
-{
-	uint64_t per_cpu[1024] = { 0 }, sum = 0;
-	uint32_t key = FL_T_LOST_EVENTS;
-	char path[256];
-	int fd;
-
-	assert_true(libbpf_num_possible_cpus() <= 1024);
-	snprintf(path, sizeof(path), "%s/fl_totals", env.pins);
-	fd = ok(bpf_obj_get(path));
-	assert_return_code(bpf_map_lookup_elem(fd, &key, per_cpu), errno);
-	close(fd);
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-		sum += per_cpu[cpu];
-	return sum;
-}
 
 static int open_one(struct pair *p, const struct dial *d, int listener)
 {
@@ -80,7 +60,7 @@ static void close_pairs(struct pair *p, size_t n)
 static void a_full_ring_loses_no_pair(void **state)
 {
 	int64_t admitted = env_stat("admitted"), until;
-	uint64_t lost = lost_events(), full;
+	int64_t lost = ok(table_lost_events()), full;
 	struct pair *p;
 	char dir[400];
 
@@ -90,15 +70,15 @@ static void a_full_ring_loses_no_pair(void **state)
 	assert_return_code(kill(env_daemon(), SIGSTOP), errno);
 	/* cgroups that come and go are events, too */
 	snprintf(dir, sizeof(dir), "%s/fill", env.cgroup);
-	for (int i = 0; i < 20000 && lost_events() == lost; i++) {
+	for (int i = 0; i < 20000 && table_lost_events() == lost; i++) {
 		assert_return_code(mkdir(dir, 0755), errno);
 		assert_return_code(rmdir(dir), errno);
 	}
-	full = lost_events();
+	full = table_lost_events();
 	assert_true(full > lost);
 	for (size_t i = 0; i < READY_PAIRS; i++)
 		ok(pair_pingpong(&p[i], 20, 64));
-	assert_true(lost_events() - full >= READY_PAIRS);
+	assert_true(table_lost_events() - full >= READY_PAIRS);
 	assert_return_code(kill(env_daemon(), SIGCONT), errno);
 	for (until = now_ms() + 4 * PATIENCE_MS; env_stat("admitted") < admitted + 2 * READY_PAIRS;)
 		assert_true(tick(until));
@@ -106,7 +86,7 @@ static void a_full_ring_loses_no_pair(void **state)
 		ok(pair_pingpong(&p[i], 5, 64));
 		assert_true(spliced(p[i].fd[CLIENT]) > 0 && spliced(p[i].fd[SERVER]) > 0);
 	}
-	print_message("%llu events lost, %d pairs found again\n", (unsigned long long)(lost_events() - lost), READY_PAIRS);
+	print_message("%lld events lost, %d pairs found again\n", (long long)(table_lost_events() - lost), READY_PAIRS);
 	close_pairs(p, READY_PAIRS);
 	assert_int_equal(env_ctl(NULL, "policy", "remove", "seen", NULL), 0);
 }

@@ -10,6 +10,8 @@
 
 #include "chaos.h"
 
+/* ---- the table */
+
 /* The lasting pairs hold three slots, the guests want four and find one. */
 static int full_step(struct chaos *c)
 {
@@ -91,7 +93,7 @@ static int ring_step(struct chaos *c)
 	while (r == 0 && !guests_spliced(c))
 		r = now_ms() < until ? chaos_pause(c, 10) : run_fail(c->run, "no sweep found the guests");
 	n_full += r == 0;
-	return r;
+	return r == 0 ? chaos_grow(c) : r;
 }
 
 static int ring_proof(struct chaos *c)

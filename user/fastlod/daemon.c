@@ -60,6 +60,8 @@ static bool on_swept(void *arg, unsigned int left)
 	struct daemon *d = arg;
 
 	d->left = left;
+	if (programs_renew_pins(d->programs) > 0)
+		lock_pin_dir(d->cfg.pin_dir);
 	hooks_renew(d->programs);
 	if (d->stopping) {
 		d->clean_sweeps = left ? 0 : d->clean_sweeps + 1;

@@ -69,7 +69,7 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration fuzz torture conformance bench bench-plots vm programs demo clean install deb help tests
+.PHONY: all deps check check-unit check-integration fuzz torture faults conformance bench bench-plots vm programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -196,8 +196,11 @@ check-unit: all tests ## the tests that need no root
 check-integration: all tests ## the tests on the running kernel (root)
 	$(Q)O=$(O) tests/run.sh integration
 
-torture: all $(TORTURE) ## every torture scenario for SECONDS=60; SCENARIO=name runs one (root)
-	$(Q)$(TORTURE) --seconds $(or $(SECONDS),60) $(if $(SCENARIO),--scenario $(SCENARIO))
+torture: all $(TORTURE) $(NEXT) ## every torture scenario for SECONDS=60; SCENARIO=name runs one (root)
+	$(Q)$(TORTURE) --seconds $(or $(SECONDS),60) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CONNECTIONS),--connections $(CONNECTIONS))
+
+faults: all $(TORTURE) $(NEXT) ## what each fault does to traffic, as a table: the torture's disturbances for SECONDS=60 each (root)
+	$(Q)$(TORTURE) --faults --seconds $(or $(SECONDS),60)
 
 conformance: all $(CONFORM) ## fastlo beside plain TCP, call by call; CASE=name runs one (root)
 	$(Q)$(CONFORM) $(CASE)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Much of everything: events that find the ring full, 10,000 policies, programs that fork all the time, and a restart
- * and a stop with PAIRS (10,000, or what the environment says) open pairs. Figures are printed, none is judged.
+ * Much of everything: events that find the ring full, 10,000 policies, programs that fork all the time (for many pairs
+ * see test_many.c). Figures are printed, none is judged.
  */
 #include "check.h"
 
@@ -13,61 +13,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #define READY_PAIRS 1000
 #define POLICIES 10000
 #define FIRST_PORT 20000
 #define FORKS 300
-#define PER_HOLDER 4000
-
-static uint64_t lost_events(void)
-{
-	uint64_t per_cpu[1024] = { 0 }, sum = 0;
-	uint32_t key = FL_T_LOST_EVENTS;
-	char path[256];
-	int fd;
-
-	assert_true(libbpf_num_possible_cpus() <= 1024);
-	snprintf(path, sizeof(path), "%s/fl_totals", env.pins);
-	fd = ok(bpf_obj_get(path));
-	assert_return_code(bpf_map_lookup_elem(fd, &key, per_cpu), errno);
-	close(fd);
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-		sum += per_cpu[cpu];
-	return sum;
-}
-
-static int open_one(struct pair *p, const struct dial *d, int listener)
-{
-	struct pollfd incoming = { listener, POLLIN, 0 };
-	int r = pair_connect(d, d->port[SERVER], &p->fd[CLIENT]);
-
-	if (r < 0)
-		return r;
-	if (poll(&incoming, 1, PATIENCE_MS) != 1)
-		return -ETIMEDOUT;
-	p->fd[SERVER] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	return p->fd[SERVER] < 0 ? -errno : 0;
-}
-
-static int open_pairs(size_t n, bool opt, struct pair **ret)
-{
-	struct dial d = { .kind = V4, .opt = { opt, opt } };
-	struct pair *p = calloc(n, sizeof(*p));
-	int listener, r = p ? pair_listen(&d, &listener, &d.port[SERVER]) : -ENOMEM;
-
-	for (size_t i = 0; i < n && r == 0; i++) {
-		p[i] = (struct pair){ .fd = { -1, -1 }, .listener = -1, .seed = i * 2 };
-		r = open_one(&p[i], &d, listener);
-	}
-	if (r < 0)
-		return r;
-	close(listener);
-	*ret = p;
-	return 0;
-}
 
 static void close_pairs(struct pair *p, size_t n)
 {
@@ -80,25 +29,27 @@ static void close_pairs(struct pair *p, size_t n)
 static void a_full_ring_loses_no_pair(void **state)
 {
 	int64_t admitted = env_stat("admitted"), until;
-	uint64_t lost = lost_events(), full;
-	struct pair *p;
+	int64_t lost = ok(table_lost_events()), full;
+	struct pair *p = calloc(READY_PAIRS, sizeof(*p));
 	char dir[400];
 
 	(void)state;
 	assert_int_equal(env_ctl(NULL, "policy", "add", "seen", "--cgroup", env.rel, "--engage", "observed", NULL), 0);
-	ok(open_pairs(READY_PAIRS, false, &p));
+	assert_non_null(p);
+	for (size_t i = 0; i < READY_PAIRS; i++)
+		ok(pair_open(&p[i], V4, false, false));
 	assert_return_code(kill(env_daemon(), SIGSTOP), errno);
 	/* cgroups that come and go are events, too */
 	snprintf(dir, sizeof(dir), "%s/fill", env.cgroup);
-	for (int i = 0; i < 20000 && lost_events() == lost; i++) {
+	for (int i = 0; i < 20000 && table_lost_events() == lost; i++) {
 		assert_return_code(mkdir(dir, 0755), errno);
 		assert_return_code(rmdir(dir), errno);
 	}
-	full = lost_events();
+	full = table_lost_events();
 	assert_true(full > lost);
 	for (size_t i = 0; i < READY_PAIRS; i++)
 		ok(pair_pingpong(&p[i], 20, 64));
-	assert_true(lost_events() - full >= READY_PAIRS);
+	assert_true(table_lost_events() - full >= READY_PAIRS);
 	assert_return_code(kill(env_daemon(), SIGCONT), errno);
 	for (until = now_ms() + 4 * PATIENCE_MS; env_stat("admitted") < admitted + 2 * READY_PAIRS;)
 		assert_true(tick(until));
@@ -106,7 +57,7 @@ static void a_full_ring_loses_no_pair(void **state)
 		ok(pair_pingpong(&p[i], 5, 64));
 		assert_true(spliced(p[i].fd[CLIENT]) > 0 && spliced(p[i].fd[SERVER]) > 0);
 	}
-	print_message("%llu events lost, %d pairs found again\n", (unsigned long long)(lost_events() - lost), READY_PAIRS);
+	print_message("%lld events lost, %d pairs found again\n", (long long)(table_lost_events() - lost), READY_PAIRS);
 	close_pairs(p, READY_PAIRS);
 	assert_int_equal(env_ctl(NULL, "policy", "remove", "seen", NULL), 0);
 }
@@ -204,115 +155,6 @@ static void fork_storm(void **state)
 	assert_int_equal(env_ctl(NULL, "policy", "remove", "seen", NULL), 0);
 }
 
-static long rss_kb(void)
-{
-	char path[64], text[4096], *at;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", env_daemon());
-	ok(file_read(path, text, sizeof(text)));
-	at = strstr(text, "VmRSS:");
-	assert_non_null(at);
-	return atol(at + strlen("VmRSS:"));
-}
-
-/* A process holds as many pairs as its limit of open files lets it, and looks at them when it is asked. */
-struct holder {
-	int fd;
-	pid_t pid;
-};
-
-/* Every pair works; served: is spliced, too, with its books kept */
-static int check_pairs(struct pair *p, size_t n, bool served)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < n && r == 0; i++) {
-		r = pair_pingpong(&p[i], 2, 64);
-		if (r == 0 && served && !spliced(p[i].fd[CLIENT]))
-			r = -ENODATA;
-	}
-	return r;
-}
-
-static void holder_main(int fd, size_t n)
-{
-	struct pair *p = NULL;
-	int r = open_pairs(n, true, &p);
-	bool served;
-
-	while (write(fd, &r, sizeof(r)) == sizeof(r) && r == 0 && read(fd, &served, sizeof(served)) == sizeof(served))
-		r = check_pairs(p, n, served);
-	_exit(r != 0);
-}
-
-static void holder_answers(struct holder *h)
-{
-	int r = -EPIPE;
-
-	assert_int_equal(read(h->fd, &r, sizeof(r)), sizeof(r));
-	ok(r);
-}
-
-static void holder_start(struct holder *h, size_t n)
-{
-	int fds[2];
-
-	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), errno);
-	h->pid = fork();
-	if (h->pid == 0) {
-		close(fds[0]);
-		holder_main(fds[1], n);
-	}
-	close(fds[1]);
-	h->fd = fds[0];
-	holder_answers(h);
-}
-
-static void holders_check(struct holder *h, size_t n, bool served)
-{
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(write(h[i].fd, &served, sizeof(served)), sizeof(served));
-	for (size_t i = 0; i < n; i++)
-		holder_answers(&h[i]);
-}
-
-static void restart_and_stop_with_many_pairs(void **state)
-{
-	size_t pairs = getenv("PAIRS") ? strtoul(getenv("PAIRS"), NULL, 10) : 10000;
-	size_t n = (pairs + PER_HOLDER - 1) / PER_HOLDER;
-	struct holder *h = calloc(n, sizeof(*h));
-	int64_t began = now_ms();
-
-	(void)state;
-	for (size_t i = 0; i < n; i++)
-		holder_start(&h[i], pairs / n);
-	holders_check(h, n, false);
-	holders_check(h, n, true);
-	print_message("%zu pairs opened in %lld ms, fastlod's RSS %ld KiB\n", pairs / n * n, (long long)(now_ms() - began),
-		      rss_kb());
-	for (int round = 0; round < 3; round++) {
-		ok(env_kill());
-		began = now_ms();
-		ok(env_start());
-		for (int64_t until = began + 6 * PATIENCE_MS; !ok(env_ready());)
-			assert_true(tick(until));
-		print_message("restarted in %lld ms, RSS %ld KiB\n", (long long)(now_ms() - began), rss_kb());
-		holders_check(h, n, true);
-	}
-	began = now_ms();
-	assert_int_equal(ok(env_sigterm_and_wait()), 0);
-	print_message("stopped in %lld ms\n", (long long)(now_ms() - began));
-	assert_false(env_has_pins());
-	holders_check(h, n, false);
-	/* all first: the later ones have the earlier ones' descriptors, too */
-	for (size_t i = 0; i < n; i++)
-		close(h[i].fd);
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(ok(proc_wait(h[i].pid, 6 * PATIENCE_MS)), 0);
-	free(h);
-	ok(env_restart());
-}
-
 static int up(void **state)
 {
 	struct rlimit files;
@@ -332,7 +174,6 @@ int main(void)
 		cmocka_unit_test(a_full_ring_loses_no_pair),
 		cmocka_unit_test(ten_thousand_policies),
 		cmocka_unit_test(fork_storm),
-		cmocka_unit_test(restart_and_stop_with_many_pairs),
 	};
 
 	return run_group(tests, up, group_down);

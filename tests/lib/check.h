@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -81,6 +82,26 @@ static inline int group_down(void **state)
 #define run_group(tests, up, down)                                                                                  \
 	(geteuid() == 0 ? cmocka_run_group_tests(tests, up, down)                                                    \
 			: (printf("[  SKIPPED ] %zu test(s): need root\n", sizeof(tests) / sizeof((tests)[0])), 0))
+
+/* A fastlod of other places (`name`, below the environment's) or of these (NULL) is refused, in one line with `word`. */
+static inline void check_refused(const char *name, const char *word)
+{
+	char text[1024], said[4096], *end;
+	int status;
+
+	if (name)
+		snprintf(text, sizeof(text), "[fastlo]\npin_dir = %s/%s\nrun_dir = %s/%s\ncgroup = %s\n", env.bpffs, name,
+			 env.dir, name, env.cgroup);
+	else
+		ok(file_read(env.config, text, sizeof(text)));
+	status = env_try_daemon(text, 0, said, sizeof(said));
+	print_message("%s", said);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 2);
+	assert_non_null(strstr(said, word));
+	end = strchr(said, '\n');
+	assert_true(end && end[1] == '\0');
+}
 
 /* A system fastlod answers where the test's own does not: then nothing can be told of "no fastlod". */
 static inline void skip_if_served_from_outside(void)

@@ -109,6 +109,7 @@ struct table_left {
 };
 void table_dump(FILE *to, uint64_t pair);
 int table_left(struct table_left *ret);
+int64_t table_lost_events(void); /* that found the ring full */
 
 /* ---- pattern.c: the byte at an offset of a stream */
 void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t off);

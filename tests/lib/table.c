@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "harness.h"
 
@@ -168,4 +169,22 @@ int table_left(struct table_left *ret)
 	if (r == 0)
 		*ret = left;
 	return r;
+}
+
+int64_t table_lost_events(void)
+{
+	int cpus = libbpf_num_possible_cpus(), fd = pin_open("fl_totals");
+	uint64_t *per_cpu = cpus > 0 ? calloc(cpus, sizeof(*per_cpu)) : NULL;
+	uint32_t key = FL_T_LOST_EVENTS;
+	int64_t sum = -ENOENT;
+
+	if (fd >= 0 && per_cpu && bpf_map_lookup_elem(fd, &key, per_cpu) == 0) {
+		sum = 0;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			sum += per_cpu[cpu];
+	}
+	if (fd >= 0)
+		close(fd);
+	free(per_cpu);
+	return sum;
 }

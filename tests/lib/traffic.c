@@ -23,7 +23,7 @@ static int traffic_new(struct traffic **ret, struct pair *p, const struct traffi
 	if (t == MAP_FAILED)
 		return -errno;
 	/* a MSG_WAITALL reader waits for more than the sender that waits for it has sent */
-	if ((o->flags & TRAFFIC_BLOCKING && !o->bytes) || (o->flags & TRAFFIC_CATCHUP && o->flags & TRAFFIC_WAITALL))
+	if (o->flags & TRAFFIC_WAITALL && (!o->bytes || o->flags & TRAFFIC_CATCHUP))
 		return -EINVAL;
 	t->o = *o;
 	t->o.max_send = o->max_send ? o->max_send : 65536;
@@ -35,6 +35,7 @@ static int traffic_new(struct traffic **ret, struct pair *p, const struct traffi
 
 		t->sent[d] = p->sent[d];
 		t->got[d] = p->got[d];
+		t->end[d] = o->bytes ? p->sent[d] + o->bytes : UINT64_MAX;
 		fcntl(p->fd[d], F_SETFL, flags | (o->flags & TRAFFIC_BLOCKING ? 0 : O_NONBLOCK));
 	}
 	*ret = t;
@@ -88,7 +89,7 @@ uint64_t traffic_bytes(const struct traffic *t)
 
 static bool finished(struct traffic *t, int d)
 {
-	return load(t->done[d]) && load(t->got[d]) == load(t->sent[d]);
+	return load(t->got[d]) == load(t->end[d]);
 }
 
 static void report_hang(struct traffic *t, int d)
@@ -137,6 +138,19 @@ int traffic_more(struct traffic *t, uint64_t more)
 	return watch(t, want);
 }
 
+static void tally_up(const struct traffic *t, int error, struct traffic_tally *to)
+{
+	for (int d = 0; d < 2; d++) {
+		to->pause_ns = t->pause_ns[d] > to->pause_ns ? t->pause_ns[d] : to->pause_ns;
+		to->errors += t->errors[d];
+		to->lost += t->sent[d] - t->got[d];
+	}
+	if (error == -ECONNRESET || error == -EPIPE)
+		to->resets++;
+	else if (error < 0 && error != -EBADMSG && error != -ETIMEDOUT)
+		to->errors++;
+}
+
 int traffic_stop(struct traffic *t)
 {
 	struct pair *p = t->owner;
@@ -158,6 +172,8 @@ int traffic_stop(struct traffic *t)
 	memcpy(p->got, t->got, sizeof(t->got));
 	for (int e = 0; e < 2; e++)
 		fcntl(p->fd[e], F_SETFL, fcntl(p->fd[e], F_GETFL) | O_NONBLOCK);
+	if (t->o.tally)
+		tally_up(t, r, t->o.tally);
 	munmap(t, sizeof(*t));
 	return r;
 }

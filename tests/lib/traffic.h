@@ -10,13 +10,21 @@
 #include "harness.h"
 
 enum {
-	TRAFFIC_BLOCKING = 1 << 0, /* blocking calls; needs a budget */
+	TRAFFIC_BLOCKING = 1 << 0, /* blocking calls */
 	TRAFFIC_PEEK = 1 << 1,	   /* some receives are looked at with MSG_PEEK first */
-	TRAFFIC_WAITALL = 1 << 2,  /* some receives are MSG_WAITALL */
+	TRAFFIC_WAITALL = 1 << 2,  /* some receives are MSG_WAITALL; needs a budget */
 	TRAFFIC_PAUSE = 1 << 3,	   /* short pauses now and then */
 	TRAFFIC_VECTORS = 1 << 4,  /* some sends are sendmsg of several pieces, some with MSG_MORE */
 	TRAFFIC_CATCHUP = 1 << 6, /* now and then a sender waits for its reader, so that splice can engage again */
 	TRAFFIC_BUFFERS = 1 << 5,  /* SO_RCVBUF and SO_SNDBUF change on the way */
+};
+
+/* What its owner would have noticed. */
+struct traffic_tally {
+	int64_t pause_ns; /* the longest that a receiver waited for its next bytes */
+	uint64_t lost;	  /* bytes sent and not received */
+	uint64_t resets;  /* ends of a stream that nobody asked for */
+	uint64_t errors;  /* EAGAIN of a blocking receive, or of one that poll had called ready; errors that end a stream */
 };
 
 struct traffic_opts {
@@ -24,6 +32,7 @@ struct traffic_opts {
 	uint64_t seed;
 	size_t max_send, max_recv; /* 0: 64 KiB; at most 1 MiB */
 	unsigned int flags;
+	struct traffic_tally *tally; /* traffic_stop() adds to it; may be NULL */
 };
 
 struct traffic;

@@ -20,8 +20,10 @@ struct traffic {
 	_Alignas(64) uint64_t sent[2];
 	_Alignas(64) uint64_t got[2];
 	_Alignas(64) int stop;
-	int done[2]; /* no more will be sent */
+	uint64_t end[2]; /* of each stream; UINT64_MAX: as long as nobody stops it */
 	int error;
+	_Alignas(64) int64_t pause_ns[2]; /* each receiver's own */
+	uint64_t errors[2];
 	pthread_t thread[TRAFFIC_WORKERS];
 	pid_t child[2];
 	uint64_t seen[2]; /* the watchdog's: the last progress of each direction, */

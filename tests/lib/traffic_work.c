@@ -20,6 +20,7 @@ struct worker {
 	int dir;
 	bool receiver;
 	int rcvbuf; /* set last */
+	bool ready;  /* poll said so, and nothing was received since */
 	uint64_t rnd;
 	char *mem;
 };
@@ -29,6 +30,14 @@ void traffic_set_error(struct traffic *t, int error)
 	int none = 0;
 
 	__atomic_compare_exchange_n(&t->error, &none, error, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
 static void pause_maybe(struct worker *w)
@@ -92,13 +101,16 @@ static ssize_t send_some(struct worker *w, int fd, size_t off, size_t len)
 	return sendmsg(fd, &m, flags | (how & 16 ? MSG_MORE : 0));
 }
 
-static int wait_for(struct traffic *t, int fd, short events)
+static int wait_for(struct worker *w, int fd, short events)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 
-	if (t->o.flags & TRAFFIC_BLOCKING)
+	if (w->t->o.flags & TRAFFIC_BLOCKING)
 		return 0; /* an eager socket's blocking call may say EAGAIN: do it again */
-	return poll(&p, 1, 50) < 0 && errno != EINTR ? -errno : 0;
+	if (poll(&p, 1, 50) < 0 && errno != EINTR)
+		return -errno;
+	w->ready = p.revents & events;
+	return 0;
 }
 
 static int send_piece(struct worker *w, uint64_t at, size_t len)
@@ -120,7 +132,7 @@ static int send_piece(struct worker *w, uint64_t at, size_t len)
 			return 0;
 		if (errno == EINTR)
 			continue;
-		r = errno == EAGAIN ? wait_for(t, fd, POLLOUT) : -errno;
+		r = errno == EAGAIN ? wait_for(w, fd, POLLOUT) : -errno;
 		if (r < 0)
 			return r;
 	}
@@ -130,7 +142,7 @@ static int send_piece(struct worker *w, uint64_t at, size_t len)
 static int sender(struct worker *w)
 {
 	struct traffic *t = w->t;
-	uint64_t at = t->sent[w->dir], end = t->o.bytes ? at + t->o.bytes : UINT64_MAX;
+	uint64_t at = t->sent[w->dir], end = t->end[w->dir];
 	int r = 0;
 
 	while (r == 0 && at < end && !load(t->stop) && !load(t->error)) {
@@ -144,8 +156,12 @@ static int sender(struct worker *w)
 		pause_maybe(w);
 		resize_maybe(w, t->p.fd[w->dir]);
 	}
+	/* stopped: the receiver knows the end before the last byte comes, and so never waits for more */
+	if (r == 0 && at < end && !load(t->error)) {
+		store(t->end[w->dir], at + 1);
+		r = send_piece(w, at, 1);
+	}
 	push(t->p.fd[w->dir]);
-	store(t->done[w->dir], 1);
 	return r;
 }
 
@@ -170,8 +186,12 @@ static ssize_t recv_some(struct worker *w, int fd, uint64_t at, size_t len)
 	if (t->o.flags & TRAFFIC_WAITALL && (how >> 8) % 2 == 0)
 		flags |= MSG_WAITALL;
 	n = recv(fd, w->mem, len, flags);
-	if (n < 0)
+	if (n < 0) {
+		t->errors[w->dir] += errno == EAGAIN && (w->ready || !(flags & MSG_DONTWAIT));
+		w->ready = false;
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	}
+	w->ready = false;
 	if (n == 0)
 		return -ECONNRESET;
 	ssize_t bad = pattern_check(w->mem, n, seed, at);
@@ -183,20 +203,26 @@ static ssize_t recv_some(struct worker *w, int fd, uint64_t at, size_t len)
 	return n;
 }
 
+/* Its own naps are not counted, nor is the time before the first bytes. */
+static void waited(struct worker *w, int64_t since)
+{
+	int64_t *longest = &w->t->pause_ns[w->dir], ns = since ? now_ns() - since : 0;
+
+	if (ns > *longest)
+		*longest = ns;
+}
+
 static int receiver(struct worker *w)
 {
 	struct traffic *t = w->t;
 	int fd = t->p.fd[!w->dir];
-	/* what was unread at the start comes on top of the budget */
-	uint64_t at = t->got[w->dir], end = t->o.bytes ? t->p.sent[w->dir] + t->o.bytes : UINT64_MAX;
+	uint64_t at = t->got[w->dir], end;
+	int64_t since = 0;
 
-	while (at < end && !load(t->error)) {
-		bool last = load(t->done[w->dir]);
+	while (at < (end = load(t->end[w->dir])) && !load(t->error)) {
 		size_t len = rnd_size(&w->rnd, t->o.max_recv);
 		ssize_t n;
 
-		if (last && at == load(t->sent[w->dir]))
-			break;
 		if (len > end - at)
 			len = end - at;
 		n = recv_some(w, fd, at, len);
@@ -204,10 +230,14 @@ static int receiver(struct worker *w)
 			return (int)n;
 		at += n;
 		store(t->got[w->dir], at);
-		if (n == 0 && wait_for(t, fd, POLLIN) < 0)
+		if (n > 0)
+			waited(w, since);
+		else if (wait_for(w, fd, POLLIN) < 0)
 			return -errno;
 		pause_maybe(w);
 		resize_maybe(w, fd);
+		if (n > 0)
+			since = now_ns();
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "chaos.h"
 
+#define START_MS 60000
 #define GROW_MS 30000 /* a bulk stream is left to TCP for up to 16 s when it had to leave several times */
 #define TALK (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS | TRAFFIC_CATCHUP | TRAFFIC_BUFFERS)
 
@@ -20,6 +21,14 @@ static int check_all(struct chaos *c)
 	return r;
 }
 
+int chaos_with_fastlod(struct chaos *c)
+{
+	if (!env.plain)
+		return 0;
+	run_fail(c->run, "no fastlod under PLAIN=1");
+	return TORTURE_SKIP;
+}
+
 int chaos_pause(struct chaos *c, int ms)
 {
 	int64_t until = now_ms() + ms;
@@ -31,16 +40,15 @@ int chaos_pause(struct chaos *c, int ms)
 	return r;
 }
 
-int chaos_grow(struct chaos *c)
+/* Waits until `have` says of each resident's ends, and of what it was at the start, that it is enough. */
+static int await_residents(struct chaos *c, bool (*have)(int fd, uint64_t first), const char *else_what)
 {
 	uint64_t first[CHAOS_RESIDENTS][2];
 	int64_t until = now_ms() + GROW_MS;
 	int left, r;
 
-	if (env.plain) {
-		c->grown++;
+	if (env.plain)
 		return chaos_pause(c, 10);
-	}
 	for (int i = 0; i < CHAOS_RESIDENTS; i++)
 		for (int side = 0; side < 2; side++)
 			first[i][side] = spliced(c->crowd[i].pair.fd[side]);
@@ -48,23 +56,62 @@ int chaos_grow(struct chaos *c)
 		left = 0;
 		for (int i = 0; i < CHAOS_RESIDENTS; i++)
 			for (int side = 0; side < 2; side++)
-				left += spliced(c->crowd[i].pair.fd[side]) <= first[i][side];
+				left += !have(c->crowd[i].pair.fd[side], first[i][side]);
 		r = check_all(c);
 	} while (r == 0 && left && tick(until));
 	if (r == 0 && left) {
 		for (int i = 0; i < CHAOS_RESIDENTS; i++)
 			pair_dump(stderr, &c->crowd[i].pair);
-		return run_fail(c->run, "not spliced again");
+		return run_fail(c->run, "%s", else_what);
 	}
+	return r;
+}
+
+static bool has_spliced(int fd, uint64_t first)
+{
+	return spliced(fd) > first;
+}
+
+int chaos_grow(struct chaos *c)
+{
+	int r = await_residents(c, has_spliced, "not spliced again");
+
 	c->grown += r == 0;
 	return r;
 }
 
+static bool is_on_tcp(int fd, uint64_t first)
+{
+	(void)first;
+	return info(fd).state == FASTLO_STATE_TCP;
+}
+
+int chaos_on_tcp(struct chaos *c)
+{
+	return await_residents(c, is_on_tcp, "not back on TCP");
+}
+
+/* The traffic takes all the CPU that there is: it may be a while. */
+int chaos_start(struct chaos *c)
+{
+	int64_t until = now_ms() + START_MS;
+	int r = env_start();
+
+	while (r == 0 && now_ms() < until) {
+		r = env_ready();
+		if (r == 0)
+			r = chaos_pause(c, 1);
+	}
+	return r > 0 ? 0 : run_fail(c->run, "fastlod did not start again: %s", strerror(r ? -r : ETIMEDOUT));
+}
+
 static int open_one(struct chaos *c, int i)
 {
-	bool eager = !c->d->nobody_opts_in && c->opened % 2 == 0;
+	bool blocking = i >= CHAOS_RESIDENTS && i < CHAOS_LASTING;
+	bool eager = !c->d->nobody_opts_in && !blocking && c->opened % 2 == 0;
 	struct traffic_opts o = { .seed = rnd(&c->rnd), .max_send = 1024 << rnd(&c->rnd) % 9,
-				  .max_recv = 2048 << rnd(&c->rnd) % 8, .flags = TALK };
+				  .max_recv = 2048 << rnd(&c->rnd) % 8, .flags = TALK | (blocking ? TRAFFIC_BLOCKING : 0),
+				  .tally = blocking && c->d->blocking_let_in ? NULL : &c->run->tally };
 	struct pair *p = &c->crowd[i].pair;
 	int r = c->d->enter ? c->d->enter(c) : 0;
 
@@ -76,8 +123,8 @@ static int open_one(struct chaos *c, int i)
 	if (r < 0)
 		return r;
 	p->seed = rnd(&c->rnd);
-	/* the residents' ends are processes of their own */
-	r = (i < CHAOS_RESIDENTS ? traffic_fork : traffic_start)(&c->crowd[i].traffic, p, &o);
+	/* the lasting ones' ends are processes of their own */
+	r = (i < CHAOS_LASTING ? traffic_fork : traffic_start)(&c->crowd[i].traffic, p, &o);
 	c->opened++;
 	return r;
 }
@@ -100,7 +147,7 @@ static int close_one(struct chaos *c, int i)
 
 		c->run->spliced += n.tx_spliced_bytes;
 		c->run->tcp += n.tx_tcp_bytes;
-		c->guests_spliced += i < CHAOS_RESIDENTS ? 0 : n.tx_spliced_bytes;
+		c->guests_spliced += i < CHAOS_LASTING ? 0 : n.tx_spliced_bytes;
 		counted += n.tx_spliced_bytes + n.tx_tcp_bytes;
 	}
 	if (r < 0) {
@@ -134,7 +181,7 @@ static int round_of(struct chaos *c)
 	int r = 0, e;
 
 	for (int i = 0; i < c->d->guests && r == 0; i++)
-		r = open_one(c, CHAOS_RESIDENTS + i);
+		r = open_one(c, CHAOS_LASTING + i);
 	do {
 		if (r == 0)
 			r = c->d->step(c);
@@ -142,7 +189,7 @@ static int round_of(struct chaos *c)
 		if (r == 0)
 			r = check_all(c);
 	} while (r == 0 && now_ms() < until && now_ms() < c->run->until);
-	e = close_from(c, CHAOS_RESIDENTS);
+	e = close_from(c, CHAOS_LASTING);
 	return r ? r : e;
 }
 
@@ -150,7 +197,7 @@ static int all_rounds(struct chaos *c)
 {
 	int r = 0;
 
-	for (int i = 0; i < CHAOS_RESIDENTS && r == 0; i++)
+	for (int i = 0; i < CHAOS_LASTING && r == 0; i++)
 		r = open_one(c, i);
 	if (r == 0)
 		r = chaos_grow(c);
@@ -176,6 +223,9 @@ int chaos_run(const struct scenario *s, struct run *run)
 		return r;
 	r = all_rounds(&c);
 	e = close_from(&c, 0);
+	if (r == 0 && e == 0 && (run->tally.lost || run->tally.resets || run->tally.errors))
+		e = run_fail(run, "%llu bytes lost, %llu resets, %llu errors", (unsigned long long)run->tally.lost,
+			     (unsigned long long)run->tally.resets, (unsigned long long)run->tally.errors);
 	if (c.d->end)
 		c.d->end(&c);
 	return r ? r : e;

@@ -1,47 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * fastlod's own life under traffic: killed at any moment (its start and its stop included) and started again,
- * stopped and started, and followed by another copy of its binary.
+ * fastlod's own life under traffic: killed at any moment (its start and its stop included) and started again, stopped
+ * and started; and nothing at all, to compare with.
  */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "chaos.h"
 
-#define START_MS 60000
-
 static struct {
-	unsigned int kills, early, stops, upgrades;
-	char first[512], second[128]; /* directories of binaries */
+	unsigned int kills, early, stops;
 } own;
+
+static int none_step(struct chaos *c)
+{
+	return chaos_grow(c);
+}
+
+static int none_proof(struct chaos *c)
+{
+	(void)c;
+	return 0;
+}
+
+const struct disturbance disturb_none = { .guests = 1, .step = none_step, .proof = none_proof };
 
 static int begin(struct chaos *c)
 {
 	memset(&own, 0, sizeof(own));
-	if (!env.plain)
-		return 0;
-	run_fail(c->run, "no fastlod under PLAIN=1");
-	return TORTURE_SKIP;
-}
-
-/* The traffic takes all the CPU that there is: it may be a while. */
-static int start(struct chaos *c)
-{
-	int64_t until = now_ms() + START_MS;
-	int r = env_start();
-
-	while (r == 0 && now_ms() < until) {
-		r = env_ready();
-		if (r == 0)
-			r = chaos_pause(c, 1);
-	}
-	return r > 0 ? 0 : run_fail(c->run, "fastlod did not start again: %s", strerror(r ? -r : ETIMEDOUT));
+	return chaos_with_fastlod(c);
 }
 
 /* SIGKILL some time after a start, or after a SIGTERM, that nobody waited for. */
@@ -50,7 +39,7 @@ static int kill_early(struct chaos *c, bool while_stopping)
 	int r;
 
 	if (while_stopping) {
-		r = start(c);
+		r = chaos_start(c);
 		if (r == 0)
 			kill(env_daemon(), SIGTERM);
 	} else {
@@ -60,6 +49,7 @@ static int kill_early(struct chaos *c, bool while_stopping)
 		r = chaos_pause(c, rnd(&c->rnd) % 120);
 	env_kill();
 	own.early++;
+	c->run->injected++;
 	return r;
 }
 
@@ -70,11 +60,12 @@ static int killed_step(struct chaos *c)
 	if (r < 0)
 		return run_fail(c->run, "fastlod was not there to be killed");
 	own.kills++;
+	c->run->injected++;
 	r = chaos_pause(c, rnd(&c->rnd) % 50);
 	if (r == 0 && rnd(&c->rnd) % 2)
 		r = kill_early(c, rnd(&c->rnd) % 2);
 	if (r == 0)
-		r = start(c);
+		r = chaos_start(c);
 	if (r == 0)
 		r = chaos_grow(c);
 	return r == 0 ? chaos_pause(c, rnd(&c->rnd) % 100) : r;
@@ -99,9 +90,10 @@ static int stopped_step(struct chaos *c)
 	if (env_has_pins())
 		return run_fail(c->run, "pins are left");
 	own.stops++;
+	c->run->injected++;
 	r = chaos_pause(c, rnd(&c->rnd) % 50);
 	if (r == 0)
-		r = start(c);
+		r = chaos_start(c);
 	if (r == 0)
 		r = chaos_grow(c);
 	return r == 0 ? chaos_pause(c, rnd(&c->rnd) % 100) : r;
@@ -116,57 +108,4 @@ static int stopped_proof(struct chaos *c)
 /* The slots and their counters go with the pins. */
 const struct disturbance disturb_stopped = {
 	.guests = 1, .forgetful = true, .begin = begin, .step = stopped_step, .proof = stopped_proof,
-};
-
-static int copy_binaries(const char *to)
-{
-	char command[1400];
-
-	snprintf(command, sizeof(command), "install -D -t '%s' '%s/fastlod' '%s/fastloctl'", to, env.bin, env.bin);
-	return system(command) == 0 ? 0 : -EIO;
-}
-
-static int upgraded_begin(struct chaos *c)
-{
-	int r = begin(c);
-
-	snprintf(own.first, sizeof(own.first), "%s", env.bin);
-	snprintf(own.second, sizeof(own.second), "%s/next", env.dir);
-	return r == 0 ? copy_binaries(own.second) : r;
-}
-
-static int upgraded_step(struct chaos *c)
-{
-	char link[64], exe[PATH_MAX];
-	ssize_t n;
-	int r;
-
-	if (env_kill() < 0)
-		return run_fail(c->run, "fastlod was not there to be killed");
-	snprintf(env.bin, sizeof(env.bin), "%s", ++own.upgrades % 2 ? own.second : own.first);
-	r = start(c);
-	if (r < 0)
-		return r;
-	snprintf(link, sizeof(link), "/proc/%d/exe", env_daemon());
-	n = readlink(link, exe, sizeof(exe) - 1);
-	if (n < 0 || strncmp(exe, env.bin, strlen(env.bin)) != 0)
-		return run_fail(c->run, "the other binary does not run");
-	r = chaos_grow(c);
-	return r == 0 ? chaos_pause(c, rnd(&c->rnd) % 100) : r;
-}
-
-static int upgraded_proof(struct chaos *c)
-{
-	snprintf(c->run->note, sizeof(c->run->note), ", %u upgrades", own.upgrades);
-	return own.upgrades ? 0 : run_fail(c->run, "never upgraded");
-}
-
-static void upgraded_end(struct chaos *c)
-{
-	(void)c;
-	snprintf(env.bin, sizeof(env.bin), "%s", own.first);
-}
-
-const struct disturbance disturb_upgraded = {
-	.guests = 1, .begin = upgraded_begin, .step = upgraded_step, .proof = upgraded_proof, .end = upgraded_end,
 };

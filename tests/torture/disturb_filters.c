@@ -45,6 +45,7 @@ static int cgroup_step(struct chaos *c)
 	enum bpf_attach_type type = rnd(&c->rnd) % 2 ? BPF_CGROUP_INET_INGRESS : BPF_CGROUP_INET_EGRESS;
 	int r;
 
+	c->run->injected++;
 	if (bpf_prog_attach(own.prog, own.cgroup, type, 0) < 0)
 		return -errno;
 	r = chaos_pause(c, PERIOD_MS);
@@ -97,6 +98,7 @@ static int socket_step(struct chaos *c)
 {
 	int r;
 
+	c->run->injected++;
 	filter_some(c, rnd(&c->rnd));
 	r = chaos_pause(c, PERIOD_MS);
 	filter_none(c);

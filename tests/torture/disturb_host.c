@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the host does to everybody: memory gets short, a CPU goes away.
+ * What the host does to everybody: memory gets short, a CPU goes away, the clock is set.
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chaos.h"
@@ -64,6 +65,7 @@ static int memory_step(struct chaos *c)
 {
 	int r = memory_narrow(c);
 
+	c->run->injected++;
 	if (r == 0)
 		r = chaos_pause(c, 200 + rnd(&c->rnd) % 400);
 	if (r == 0)
@@ -149,6 +151,7 @@ static int cpu_step(struct chaos *c)
 		r = chaos_pause(c, AWAY_MS);
 	e = file_write(CPU_FILE, "1");
 	trips += r == 0 && e == 0;
+	c->run->injected++;
 	r = r ? r : e;
 	return r == 0 ? chaos_grow(c) : r;
 }
@@ -168,4 +171,79 @@ static void cpu_end(struct chaos *c)
 
 const struct disturbance disturb_cpu = {
 	.guests = 2, .begin = cpu_begin, .step = cpu_step, .proof = cpu_proof, .end = cpu_end,
+};
+
+/* ---- CLOCK_REALTIME, everybody's: only on a machine of the test's own (tests/vm) */
+
+#define HOUR_S 3600
+
+static int64_t real_minus_monotonic_ns;
+static unsigned int jumps;
+
+static int64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static int clock_be_off(int64_t seconds)
+{
+	int64_t ns = clock_ns(CLOCK_MONOTONIC) + real_minus_monotonic_ns + seconds * 1000000000LL;
+	struct timespec ts = { .tv_sec = ns / 1000000000LL, .tv_nsec = ns % 1000000000LL };
+
+	return clock_settime(CLOCK_REALTIME, &ts) < 0 ? -errno : 0;
+}
+
+static void clock_undo(void *arg)
+{
+	(void)arg;
+	clock_be_off(0);
+}
+
+static int clock_begin(struct chaos *c)
+{
+	int r;
+
+	jumps = 0;
+	real_minus_monotonic_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+	r = clock_be_off(0);
+	if (r < 0) {
+		run_fail(c->run, "cannot set the clock: %s", strerror(-r));
+		return TORTURE_SKIP;
+	}
+	return guard_start(&guard, clock_undo, NULL);
+}
+
+/* An hour forth, an hour back, and right again */
+static int clock_step(struct chaos *c)
+{
+	static const int hours[] = { 1, -1, 0 };
+	int r = 0;
+
+	for (int i = 0; i < 3 && r == 0; i++) {
+		r = clock_be_off((int64_t)hours[i] * HOUR_S);
+		jumps += r == 0;
+		c->run->injected++;
+		if (r == 0)
+			r = chaos_grow(c);
+	}
+	return r;
+}
+
+static int clock_proof(struct chaos *c)
+{
+	return jumps ? 0 : run_fail(c->run, "the clock never jumped");
+}
+
+static void clock_end(struct chaos *c)
+{
+	(void)c;
+	clock_be_off(0);
+	guard_stop(guard);
+}
+
+const struct disturbance disturb_clock = {
+	.guests = 2, .begin = clock_begin, .step = clock_step, .proof = clock_proof, .end = clock_end,
 };

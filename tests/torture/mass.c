@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The clients: 50,000 connections opened and closed in every way that there is, and 10,000 open at once; nothing
- * may be left of either.
+ * The clients: 50,000 connections (or --connections) opened and closed in every way that there is, and 10,000 open at
+ * once; nothing may be left of either.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -194,7 +194,9 @@ static int wait_closed(struct clients *m, struct mass_counts *counts)
 
 static int churn(struct clients *m, struct mass_counts *counts)
 {
+	uint64_t wanted = (m->run->connections ? m->run->connections : CHURN_PAIRS) + WARM_PAIRS;
 	struct mass_left *before = NULL;
+	bool middle = false;
 	int r = 0;
 
 	while (r == 0 && m->opened < WARM_PAIRS)
@@ -203,8 +205,12 @@ static int churn(struct clients *m, struct mass_counts *counts)
 		r = wait_closed(m, counts);
 	if (r == 0 && !env.plain)
 		r = mass_left_new(&before);
-	while (r == 0 && (m->opened < CHURN_PAIRS + WARM_PAIRS || now_ms() < m->run->until))
+	while (r == 0 && (m->opened < wanted || now_ms() < m->run->until)) {
 		r = batch_run(m);
+		if (before && m->opened >= wanted / 2 && !middle)
+			mass_left_middle(before);
+		middle = m->opened >= wanted / 2;
+	}
 	if (r == 0)
 		r = wait_closed(m, counts);
 	snprintf(m->run->note, sizeof(m->run->note), ", %llu connections, %llu reset", (unsigned long long)m->opened,
@@ -274,7 +280,7 @@ static int all_spliced(struct clients *m, struct client *c, size_t n)
 	return wait_listed(m, n);
 }
 
-static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n)
+static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n, struct mass_left *before)
 {
 	struct client *c = calloc(n, sizeof(*c));
 	size_t have = 0;
@@ -284,6 +290,8 @@ static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n)
 		r = client_open(m, &c[have], have % KINDS, rnd(&m->rnd) % 2 ? BOTH_EAGER : BOTH_OBSERVED);
 	if (r == 0)
 		r = all_spliced(m, c, n);
+	if (before)
+		mass_left_middle(before);
 	for (size_t i = 0; i < have; i++)
 		close(c[i].fd);
 	free(c);
@@ -293,12 +301,12 @@ static int open_at_once(struct clients *m, struct mass_counts *counts, size_t n)
 static int open_many(struct clients *m, struct mass_counts *counts)
 {
 	struct mass_left *before = NULL;
-	int r = open_at_once(m, counts, WARM_PAIRS);
+	int r = open_at_once(m, counts, WARM_PAIRS, NULL);
 
 	if (r == 0 && !env.plain)
 		r = mass_left_new(&before);
 	do
-		r = r == 0 ? open_at_once(m, counts, OPEN_PAIRS) : r;
+		r = r == 0 ? open_at_once(m, counts, OPEN_PAIRS, before) : r;
 	while (r == 0 && now_ms() < m->run->until);
 	snprintf(m->run->note, sizeof(m->run->note), ", %llu connections", (unsigned long long)m->opened);
 	if (r == 0 && !env.plain)

@@ -44,6 +44,7 @@ struct dial mass_dial(enum kind k, enum way w);
 /* ---- mass_left.c: what fastlod and its maps hold, before and after */
 struct mass_left;
 int mass_left_new(struct mass_left **ret);
+void mass_left_middle(struct mass_left *l); /* fastlod's memory now, for the note */
 /* Waits until the maps are as empty as before; what is not, and memory that has grown, goes into run->why. */
 int mass_left_check(struct mass_left *before, struct run *run);
 

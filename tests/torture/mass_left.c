@@ -20,7 +20,7 @@
 #define RSS_SLACK_KB 256
 
 struct mass_left {
-	int64_t rss_kb;
+	int64_t rss_kb, middle_rss_kb;
 	int n_maps;
 	struct {
 		char name[32];
@@ -55,11 +55,18 @@ static int64_t map_bytes(const char *name)
 	return bytes;
 }
 
+static int64_t daemon_rss_kb(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", env_daemon());
+	return proc_number(path, "VmRSS:");
+}
+
 static int measure(struct mass_left *l)
 {
 	DIR *d = opendir(env.pins);
 	struct dirent *e;
-	char path[64];
 
 	if (!d)
 		return -errno;
@@ -71,8 +78,7 @@ static int measure(struct mass_left *l)
 		l->map[l->n_maps++].bytes = map_bytes(e->d_name);
 	}
 	closedir(d);
-	snprintf(path, sizeof(path), "/proc/%d/status", env_daemon());
-	l->rss_kb = proc_number(path, "VmRSS:");
+	l->rss_kb = daemon_rss_kb();
 	return l->rss_kb < 0 || !l->n_maps ? -ENOENT : 0;
 }
 
@@ -86,6 +92,11 @@ int mass_left_new(struct mass_left **ret)
 	else
 		*ret = l;
 	return r;
+}
+
+void mass_left_middle(struct mass_left *l)
+{
+	l->middle_rss_kb = daemon_rss_kb();
 }
 
 static bool is_empty(const struct table_left *l)
@@ -134,7 +145,7 @@ int mass_left_check(struct mass_left *before, struct run *run)
 	if (env_ctl(&list, "list", NULL) != 0 || !list || json_object_array_length(list) != 0)
 		run_fail(run, "fastloctl list is not empty");
 	json_object_put(list);
-	snprintf(run->note + at, sizeof(run->note) - at, ", slots %u, fastlod %lld -> %lld kB", left.used,
-		 (long long)before->rss_kb, (long long)after.rss_kb);
+	snprintf(run->note + at, sizeof(run->note) - at, ", slots %u, fastlod %lld -> %lld -> %lld kB", left.used,
+		 (long long)before->rss_kb, (long long)before->middle_rss_kb, (long long)after.rss_kb);
 	return run->why[0] ? -EPROTO : 0;
 }

@@ -16,7 +16,9 @@
 static struct {
 	uint64_t bytes, seed;
 	uint64_t seconds;
+	uint64_t connections;
 	const char *scenario;
+	bool faults;
 } opt = { .seconds = 10 };
 
 int run_fail(struct run *run, const char *fmt, ...)
@@ -46,7 +48,7 @@ int run_counted(struct run *run, const char *counter)
 
 static int run_one(const struct scenario *s, uint64_t seed, uint64_t bytes)
 {
-	struct run run = { .seed = seed, .bytes = bytes };
+	struct run run = { .seed = seed, .bytes = bytes, .connections = opt.connections };
 	int64_t start = now_ms();
 	int r = env_up(s->config);
 
@@ -62,6 +64,8 @@ static int run_one(const struct scenario *s, uint64_t seed, uint64_t bytes)
 	printf("%s %-16s %8.1f MiB %6.1f s, %5.1f %% spliced%s%s%s\n", r < 0 ? "FAIL" : r ? "SKIP" : "  ok", s->name,
 	       run.moved / 1048576.0, (now_ms() - start) / 1000.0, run.moved ? 100.0 * run.spliced / run.moved : 0,
 	       run.note, run.why[0] ? ": " : "", run.why);
+	if (r <= 0)
+		faults_add(s, &run);
 	if (r < 0)
 		env_log_dump(stderr);
 	env_down();
@@ -90,8 +94,9 @@ static void list(void)
 
 static void usage(FILE *to)
 {
-	fputs("usage: torture [--seconds N] [--bytes N[kMGT]] [--seed N] [--scenario NAME] [--list]\n"
-	      "Each scenario runs for --seconds (10). With --bytes the plain streams share that many bytes instead.\n"
+	fputs("usage: torture [--seconds N] [--bytes N[kMGT]] [--connections N] [--seed N] [--scenario NAME] [--faults] [--list]\n"
+	      "Each scenario runs for --seconds (10). With --bytes the plain streams share that many bytes instead. --connections is\n"
+	      "how many mass-churn opens and closes at least. --faults: those scenarios that disturb the traffic.\n"
 	      "PLAIN=1 in the environment: without fastlod.\n", to);
 }
 
@@ -100,13 +105,14 @@ static void parse(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "bytes", required_argument, NULL, 'b' },    { "seconds", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'r' },     { "scenario", required_argument, NULL, 'n' },
+		{ "connections", required_argument, NULL, 'c' }, { "faults", no_argument, NULL, 'f' },
 		{ "list", no_argument, NULL, 'l' },	      { "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int c;
 
 	opt.seed = (uint64_t)time(NULL) * 1000 + getpid() % 1000;
-	while ((c = getopt_long(argc, argv, "b:s:r:n:lh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "b:s:r:n:c:flh", longs, NULL)) != -1) {
 		if (c == 'b') {
 			opt.bytes = size_arg(optarg);
 		} else if (c == 's') {
@@ -115,6 +121,10 @@ static void parse(int argc, char **argv)
 			opt.seed = strtoull(optarg, NULL, 0);
 		} else if (c == 'n') {
 			opt.scenario = optarg;
+		} else if (c == 'c') {
+			opt.connections = size_arg(optarg);
+		} else if (c == 'f') {
+			opt.faults = true;
 		} else if (c == 'l') {
 			list();
 			exit(0);
@@ -127,7 +137,9 @@ static void parse(int argc, char **argv)
 
 static bool wanted(const struct scenario *s)
 {
-	return !opt.scenario || strcmp(opt.scenario, s->name) == 0;
+	if (opt.scenario)
+		return strcmp(opt.scenario, s->name) == 0;
+	return !s->by_name_only && (!opt.faults || s->disturbance);
 }
 
 int main(int argc, char **argv)
@@ -160,6 +172,7 @@ int main(int argc, char **argv)
 		failed += r < 0;
 		skipped += r > 0;
 	}
+	faults_print();
 	printf("%.0f s in all\n", (now_ms() - start) / 1000.0);
 	printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
 	return failed ? 1 : 0;

@@ -17,8 +17,11 @@
 struct run {
 	uint64_t seed;
 	uint64_t bytes; /* 0: until the time is over */
+	uint64_t connections; /* at least; 0: see mass.c */
 	int64_t until;	/* now_ms() */
 	uint64_t moved, spliced, tcp; /* received; sent, by the sockets' own counters */
+	unsigned int injected; /* faults */
+	struct traffic_tally tally;
 	char why[256];	/* it failed, or was skipped */
 	char note[256]; /* what the scenario counted */
 };
@@ -26,6 +29,7 @@ struct run {
 struct scenario {
 	const char *name;
 	const char *config; /* see env_up() */
+	bool by_name_only;  /* it does something to the whole machine */
 	int share;	    /* of --bytes, in parts of all shares; 0: goes by --seconds alone */
 	int (*run)(const struct scenario *s, struct run *run); /* 0, TORTURE_SKIP, or a negative errno */
 	const struct stream *stream;
@@ -54,6 +58,10 @@ int streams_run(const struct scenario *s, struct run *run);
 /* ---- mass.c */
 int mass_churn(const struct scenario *s, struct run *run);
 int mass_open(const struct scenario *s, struct run *run);
+
+/* ---- faults.c: the table of what each disturbance did to the traffic */
+void faults_add(const struct scenario *s, const struct run *run);
+void faults_print(void);
 
 /* ---- guard.c: undo runs when this process is gone, however it went */
 int guard_start(pid_t *ret, void (*undo)(void *arg), void *arg);

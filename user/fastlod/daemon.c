@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <malloc.h>
-#include <json-c/json.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,40 +15,16 @@
 #include <unistd.h>
 
 #include "cgroup.h"
-#include "control.h"
-#include "counters.h"
-#include "daemon.h"
+#include "daemon_private.h"
 #include "hooks.h"
-#include "keeper.h"
-#include "kernel.h"
 #include "left.h"
 #include "lock.h"
 #include "log.h"
-#include "policies.h"
 #include "remember.h"
-#include "selftest.h"
 
 #define EXIT_REFUSED 2
 #define HALF_NS 1000000000ULL
 #define PAUSE_NS 1000000000ULL
-
-struct daemon {
-	struct config cfg;
-	const char *config_path;
-	char *cgroup_mount;
-	struct kernel kernel;
-	sd_event *event;
-	struct programs *programs;
-	struct keeper *keeper;
-	struct policies *policies;
-	struct control *control;
-	struct timespec started;
-	struct findings findings; /* of the self-test */
-	bool unfit;		  /* by them */
-	bool stopping;
-	int clean_sweeps;
-	unsigned int left;
-};
 
 static uint64_t now_ns(void)
 {
@@ -59,8 +34,7 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-/* After any change of policies, or of the cgroups that their patterns name. */
-static int sync_policies(struct daemon *d, bool always)
+int daemon_sync_policies(struct daemon *d, bool always)
 {
 	uint32_t shapes = 0;
 	bool changed = false;
@@ -78,7 +52,7 @@ static int sync_policies(struct daemon *d, bool always)
 
 static void on_cgroup_event(void *arg)
 {
-	sync_policies(arg, false);
+	daemon_sync_policies(arg, false);
 }
 
 static bool on_swept(void *arg, unsigned int left)
@@ -86,6 +60,8 @@ static bool on_swept(void *arg, unsigned int left)
 	struct daemon *d = arg;
 
 	d->left = left;
+	if (programs_renew_pins(d->programs) > 0)
+		lock_pin_dir(d->cfg.pin_dir);
 	hooks_renew(d->programs);
 	if (d->stopping) {
 		d->clean_sweeps = left ? 0 : d->clean_sweeps + 1;
@@ -94,109 +70,8 @@ static bool on_swept(void *arg, unsigned int left)
 		return true;
 	}
 	if (d->control && policies_reap(d->policies, now_ns()) > 0)
-		sync_policies(d, true);
+		daemon_sync_policies(d, true);
 	return false;
-}
-
-static struct json_object *op_status(void *arg)
-{
-	static const char *const modes[] = { [FL_MODE_RUN] = "run", [FL_MODE_DRAIN] = "drain", [FL_MODE_UNFIT] = "unfit" };
-	struct daemon *d = arg;
-	struct json_object *o = json_object_new_object();
-	char yields[YIELDS_TEXT_MAX];
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	json_object_object_add(o, "pid", json_object_new_int(getpid()));
-	json_object_object_add(o, "version", json_object_new_string(FL_VERSION));
-	json_object_object_add(o, "mode", json_object_new_string(modes[programs_ctl(d->programs)->mode]));
-	json_object_object_add(o, "observer", json_object_new_string(d->kernel.observer));
-	json_object_object_add(o, "cgroup", json_object_new_string(d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount));
-	json_object_object_add(o, "cgroup_mount", json_object_new_string(d->cgroup_mount));
-	json_object_object_add(o, "pin_dir", json_object_new_string(d->cfg.pin_dir));
-	json_object_object_add(o, "max_pairs", json_object_new_int64(programs_max_pairs(d->programs)));
-	json_object_object_add(o, "max_pairs_per_uid", json_object_new_int64(d->cfg.max_pairs_per_uid));
-	json_object_object_add(o, "policies", json_object_new_int64(policies_count(d->policies)));
-	json_object_object_add(o, "socket_opt_in", json_object_new_boolean(d->cfg.socket_opt_in));
-	json_object_object_add(o, "bulk_leaves", json_object_new_boolean(d->cfg.bulk_leaves));
-	json_object_object_add(o, "selftest", findings_to_json(&d->findings));
-	yields_print(&d->cfg.yields, yields);
-	json_object_object_add(o, "yield", json_object_new_string(yields));
-	json_object_object_add(o, "hooks_known", json_object_new_int(hooks_known(programs_ctl(d->programs))));
-	json_object_object_add(o, "config", json_object_new_string(d->config_path ? d->config_path : "embedded"));
-	json_object_object_add(o, "uptime_ms", json_object_new_int64(
-		(now.tv_sec - d->started.tv_sec) * 1000 + (now.tv_nsec - d->started.tv_nsec) / 1000000));
-	return o;
-}
-
-static int op_records(void *arg)
-{
-	return programs_list_fd(((struct daemon *)arg)->programs);
-}
-
-static int op_counters(void *arg, struct json_object *reply)
-{
-	return counters_to_json(((struct daemon *)arg)->programs, reply);
-}
-
-static struct json_object *op_policy_list(void *arg)
-{
-	return policies_to_json(((struct daemon *)arg)->policies);
-}
-
-static int op_policy_add(void *arg, const struct policy *p, char *err, size_t errlen)
-{
-	struct daemon *d = arg;
-	int r = policies_add(d->policies, p, err, errlen);
-
-	if (r < 0)
-		return r;
-	r = sync_policies(d, true);
-	if (r < 0) {
-		snprintf(err, errlen, "policy '%s': cannot write it into the kernel: %s", p->name, strerror(-r));
-		policies_remove(d->policies, p->name);
-		sync_policies(d, true);
-	}
-	return r;
-}
-
-static int op_policy_remove(void *arg, const char *name, char *err, size_t errlen)
-{
-	struct daemon *d = arg;
-	int r = policies_remove(d->policies, name);
-
-	if (r == -ENOENT)
-		snprintf(err, errlen, "no policy is named '%s'", name);
-	if (r < 0)
-		return r;
-	r = sync_policies(d, true);
-	if (r < 0)
-		snprintf(err, errlen, "policy '%s' is gone, but the kernel's copy is not: %s", name, strerror(-r));
-	return r;
-}
-
-static int op_drain(void *arg, char *err, size_t errlen)
-{
-	struct daemon *d = arg;
-
-	(void)err;
-	(void)errlen;
-	return keeper_set_mode(d->keeper, FL_MODE_DRAIN);
-}
-
-static int op_resume(void *arg, char *err, size_t errlen)
-{
-	struct daemon *d = arg;
-
-	if (d->stopping) {
-		snprintf(err, errlen, "fastlod is stopping");
-		return -ESHUTDOWN;
-	}
-	if (d->unfit) {
-		snprintf(err, errlen, "this kernel failed the self-test (see fastloctl doctor)");
-		return -EOPNOTSUPP;
-	}
-	return keeper_set_mode(d->keeper, FL_MODE_RUN);
 }
 
 static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *arg)
@@ -239,13 +114,13 @@ static int take_over(struct daemon *d, const struct config *next, char *err, siz
 	if (r < 0)
 		return r;
 	set_knobs(programs_ctl(d->programs), next);
-	r = sync_policies(d, true);
+	r = daemon_sync_policies(d, true);
 	if (r == 0)
 		return 0;
 	snprintf(err, errlen, "cannot write the policies into the kernel: %s", strerror(-r));
 	policies_configure(d->policies, d->cfg.policies, d->cfg.n_policies, ignored, sizeof(ignored));
 	set_knobs(programs_ctl(d->programs), &d->cfg);
-	sync_policies(d, true);
+	daemon_sync_policies(d, true);
 	return r;
 }
 
@@ -364,8 +239,6 @@ static void test_kernel(struct daemon *d)
 
 static int start_service(struct daemon *d)
 {
-	static const struct control_ops ops = { op_status, op_policy_list, op_policy_add, op_policy_remove,
-						op_drain,  op_resume,	   op_records,	  op_counters };
 	char err[POLICY_ERROR_MAX];
 	int r;
 
@@ -382,10 +255,10 @@ static int start_service(struct daemon *d)
 	test_kernel(d);
 	if (d->stopping)
 		return 0;
-	r = control_listen(d->event, d->cfg.run_dir, &ops, d, &d->control);
+	r = control_listen(d->event, d->cfg.run_dir, &daemon_ops, d, &d->control);
 	if (r < 0)
 		return r;
-	sync_policies(d, true);
+	daemon_sync_policies(d, true);
 	return 0;
 }
 

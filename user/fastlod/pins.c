@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Pins and links. A pinned link whose program has the same tag as the new one is kept as it is: after a
- * restart of the same build the observer has not missed one receive.
+ * The directory and the maps; see pins_links.c for the links.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,32 +15,27 @@
 #include <bpf/libbpf.h>
 
 #include "log.h"
-#include "pins.h"
-
-#define MAX_LINKS 16
-
-struct pins {
-	char *dir;
-	struct bpf_link *links[MAX_LINKS];
-	int n_links;
-};
+#include "pins_private.h"
 
 int pins_open(const char *dir, struct pins **ret)
 {
 	struct pins *p = calloc(1, sizeof(*p));
+	int r;
 
 	if (!p)
 		return -ENOMEM;
 	p->dir = strdup(dir);
-	if (!p->dir) {
-		free(p);
-		return -ENOMEM;
+	p->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!p->dir || p->fd < 0) {
+		r = p->dir ? -errno : -ENOMEM;
+		pins_free(p);
+		return r;
 	}
 	*ret = p;
 	return 0;
 }
 
-static void path_of(const struct pins *p, const char *name, char *path, size_t size)
+void pins_path(const struct pins *p, const char *name, char *path, size_t size)
 {
 	int n = snprintf(path, size, "%s/", p->dir);
 
@@ -65,19 +59,37 @@ static bool is_link(const char *name)
 	return strncmp(name, "link_", 5) == 0;
 }
 
+static DIR *read_pins(const struct pins *p)
+{
+	int fd = openat(p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !dir)
+		close(fd);
+	return dir;
+}
+
 static void unlink_all(const struct pins *p, DIR *dir, bool links)
 {
 	struct dirent *e;
-	char path[4096];
 
 	rewinddir(dir);
 	while ((e = readdir(dir))) {
 		if (e->d_name[0] == '.' || is_link(e->d_name) != links)
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
-		if (unlink(path) < 0)
-			log_warn("cannot remove '%s': %s, ignoring", path, strerror(errno));
+		if (unlinkat(dirfd(dir), e->d_name, 0) < 0)
+			log_warn("cannot remove '%s/%s': %s, ignoring", p->dir, e->d_name, strerror(errno));
 	}
+}
+
+static bool has_links(DIR *dir)
+{
+	struct dirent *e;
+	bool links = false;
+
+	while ((e = readdir(dir)))
+		links |= is_link(e->d_name);
+	return links;
 }
 
 /*
@@ -86,14 +98,12 @@ static void unlink_all(const struct pins *p, DIR *dir, bool links)
  */
 static bool clear_leftovers(const struct pins *p)
 {
-	DIR *dir = opendir(p->dir);
-	struct dirent *e;
-	bool links = false;
+	DIR *dir = read_pins(p);
+	bool links;
 
 	if (!dir)
 		return false;
-	while ((e = readdir(dir)))
-		links |= is_link(e->d_name);
+	links = has_links(dir);
 	if (!links)
 		unlink_all(p, dir, false);
 	closedir(dir);
@@ -136,7 +146,7 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 	bpf_object__for_each_map(map, obj) {
 		if (!is_pinned_map(map))
 			continue;
-		path_of(p, bpf_map__name(map), path, sizeof(path));
+		pins_path(p, bpf_map__name(map), path, sizeof(path));
 		if (access(path, F_OK) == 0) {
 			found++;
 		} else if (errno != ENOENT) {
@@ -158,7 +168,7 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 	for (map = bpf_object__next_map(obj, NULL); found && map; map = bpf_object__next_map(obj, map)) {
 		if (!is_pinned_map(map))
 			continue;
-		path_of(p, bpf_map__name(map), path, sizeof(path));
+		pins_path(p, bpf_map__name(map), path, sizeof(path));
 		r = reuse_map(map, path);
 		if (r < 0)
 			return r;
@@ -167,7 +177,7 @@ int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted)
 	return 0;
 }
 
-int pins_pin_maps(struct pins *p, struct bpf_object *obj)
+int pins_pin_maps(struct pins *p, const struct bpf_object *obj)
 {
 	struct bpf_map *map;
 	char path[4096];
@@ -175,132 +185,36 @@ int pins_pin_maps(struct pins *p, struct bpf_object *obj)
 	bpf_object__for_each_map(map, obj) {
 		if (!is_pinned_map(map))
 			continue;
-		path_of(p, bpf_map__name(map), path, sizeof(path));
+		pins_path(p, bpf_map__name(map), path, sizeof(path));
 		if (bpf_obj_pin(bpf_map__fd(map), path) < 0 && errno != EEXIST)
 			return -errno;
 	}
 	return 0;
 }
 
-static int prog_tag(int fd, struct bpf_prog_info *info)
+bool pins_incomplete(const struct pins *p, const struct bpf_object *obj)
 {
-	uint32_t len = sizeof(*info);
-
-	memset(info, 0, sizeof(*info));
-	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
-}
-
-/* pinned: where link's program is pinned; to ask for it by its number takes CAP_SYS_ADMIN. */
-static bool runs_same_program(struct bpf_link *link, struct bpf_program *prog, const char *pinned)
-{
-	struct bpf_link_info info = { 0 };
-	struct bpf_prog_info old, new;
-	uint32_t len = sizeof(info);
-	bool same;
-	int fd;
-
-	if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) < 0)
-		return false;
-	fd = bpf_obj_get(pinned);
-	if (fd < 0)
-		return false;
-	same = prog_tag(fd, &old) == 0 && prog_tag(bpf_program__fd(prog), &new) == 0 && old.id == info.prog_id &&
-	       memcmp(old.tag, new.tag, sizeof(old.tag)) == 0;
-	close(fd);
-	return same;
-}
-
-static int keep(struct pins *p, struct bpf_link *link)
-{
-	if (p->n_links == MAX_LINKS) {
-		bpf_link__destroy(link);
-		return -E2BIG;
-	}
-	p->links[p->n_links++] = link;
-	return 0;
-}
-
-static int pin_new(struct pins *p, struct bpf_link *link, const char *path)
-{
-	int r;
-
-	if (!link)
-		return -errno;
-	r = bpf_link__pin(link, path);
-	if (r < 0) {
-		bpf_link__destroy(link);
-		return r;
-	}
-	return keep(p, link);
-}
-
-int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd)
-{
-	struct bpf_link *link;
+	bool found = false, missing = false, links;
+	struct bpf_map *map;
 	char path[4096];
-	int r;
+	DIR *dir;
 
-	path_of(p, name, path, sizeof(path));
-	link = bpf_link__open(path);
-	if (!link)
-		return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
-	r = bpf_link__update_program(link, prog);
-	if (r == 0)
-		return keep(p, link);
-	/* its cgroup is gone, and with it the attachment */
-	unlink(path);
-	bpf_link__destroy(link);
-	return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
-}
-
-int pins_attach_iter(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
-{
-	union bpf_iter_link_info info = { .map.map_fd = map_fd };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	struct bpf_link *link;
-	char path[4096];
-	int r;
-
-	path_of(p, name, path, sizeof(path));
-	link = bpf_link__open(path);
-	r = link ? bpf_link__update_program(link, prog) : 0;
-	if (r < 0) {
-		bpf_link__destroy(link);
-		return r;
+	bpf_object__for_each_map(map, obj) {
+		pins_path(p, bpf_map__name(map), path, sizeof(path));
+		if (is_pinned_map(map))
+			*(access(path, F_OK) == 0 ? &found : &missing) = true;
 	}
-	r = link ? keep(p, link) : pin_new(p, bpf_program__attach_iter(prog, &opts), path);
-	return r < 0 ? r : bpf_link__fd(p->links[p->n_links - 1]);
-}
-
-int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog)
-{
-	char path[4096], prog_name[64], prog_path[4096];
-	struct bpf_link *link;
-	int r;
-
-	path_of(p, name, path, sizeof(path));
-	snprintf(prog_name, sizeof(prog_name), "prog_%s", name + strlen("link_"));
-	path_of(p, prog_name, prog_path, sizeof(prog_path));
-	link = bpf_link__open(path);
-	if (link && prog && runs_same_program(link, prog, prog_path))
-		return keep(p, link);
-	if (link) {
-		/* a tracing link's program can't be exchanged, and two at once would count twice */
-		unlink(path);
-		bpf_link__destroy(link);
-	}
-	unlink(prog_path);
-	if (!prog)
-		return 0;
-	r = pin_new(p, bpf_program__attach(prog), path);
-	if (r == 0)
-		r = bpf_program__pin(prog, prog_path);
-	return r;
+	dir = found && missing ? read_pins(p) : NULL;
+	if (!dir)
+		return false;
+	links = has_links(dir);
+	closedir(dir);
+	return links;
 }
 
 void pins_clear(const struct pins *p)
 {
-	DIR *dir = opendir(p->dir);
+	DIR *dir = read_pins(p);
 
 	if (!dir)
 		return;
@@ -308,6 +222,60 @@ void pins_clear(const struct pins *p)
 	unlink_all(p, dir, true);
 	unlink_all(p, dir, false);
 	closedir(dir);
+}
+
+static bool is_missing(const char *path)
+{
+	return access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+/* A tracing link's program is not: without it the next start attaches the observer anew. */
+static int pin_missing(const struct pins *p, const struct bpf_object *obj)
+{
+	struct bpf_map *map;
+	char path[4096];
+	int n = 0;
+
+	bpf_object__for_each_map(map, obj) {
+		pins_path(p, bpf_map__name(map), path, sizeof(path));
+		if (!is_pinned_map(map) || !is_missing(path))
+			continue;
+		if (bpf_obj_pin(bpf_map__fd(map), path) < 0)
+			return -errno;
+		n++;
+	}
+	/* last, as always */
+	for (int i = 0; i < p->n_links; i++) {
+		const char *link = bpf_link__pin_path(p->links[i]);
+
+		if (!is_missing(link))
+			continue;
+		if (bpf_obj_pin(bpf_link__fd(p->links[i]), link) < 0)
+			return -errno;
+		n++;
+	}
+	return n;
+}
+
+int pins_renew(struct pins *p, const struct bpf_object *obj)
+{
+	bool remade = is_missing(p->dir) && mkdir(p->dir, 0700) == 0;
+	int n = pin_missing(p, obj), fd;
+
+	if (n > 0)
+		log_warn("%d pins in '%s' had been removed, made again", n, p->dir);
+	if (n < 0 && !p->renew_failed)
+		log_warn("pins in '%s' were removed, and cannot be made again: %s", p->dir, strerror(-n));
+	p->renew_failed = n < 0;
+	if (n < 0 || !remade)
+		return n < 0 ? n : 0;
+	fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	pins_clear(p); /* where it was before: another bpffs may have been mounted over it */
+	close(p->fd);
+	p->fd = fd;
+	return 1;
 }
 
 void pins_remove(struct pins *p)
@@ -330,6 +298,8 @@ void pins_free(struct pins *p)
 		return;
 	for (int i = 0; i < p->n_links; i++)
 		bpf_link__destroy(p->links[i]);
+	if (p->fd >= 0)
+		close(p->fd);
 	free(p->dir);
 	free(p);
 }

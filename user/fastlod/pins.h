@@ -21,7 +21,16 @@ int pins_open(const char *dir, struct pins **ret);
  * they are incomplete or another user's: nothing has been changed then.
  */
 int pins_adopt_maps(struct pins *p, struct bpf_object *obj, bool *ret_adopted);
-int pins_pin_maps(struct pins *p, struct bpf_object *obj);
+int pins_pin_maps(struct pins *p, const struct bpf_object *obj);
+
+/* Some of obj's maps are pinned and some are not, and links are: not what a fastlod that was killed leaves. */
+bool pins_incomplete(const struct pins *p, const struct bpf_object *obj);
+
+/*
+ * Makes again what somebody removed while fastlod runs: without its pins a crash would end the maps, and with them what is
+ * unread. 1: in a new directory, which is not locked; 0, or a negative errno.
+ */
+int pins_renew(struct pins *p, const struct bpf_object *obj);
 
 /* Attach prog, or put it behind the pinned link. prog NULL: the pinned link, if any, is removed. */
 int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd);

@@ -103,17 +103,19 @@ static void say_left(const char *dir, uint32_t abi, const struct left *left, con
 static int drain(const char *dir, struct head *head, unsigned int timeout_s)
 {
 	struct left left = { 0 };
-	char path[4096];
+	char path[4096], what[80] = "holds only a part of the maps";
 	int fd, r;
 
+	if (head->abi != FL_ABI_VERSION)
+		snprintf(what, sizeof(what), "is of ABI %u, this fastlod speaks %u", head->abi, FL_ABI_VERSION);
 	snprintf(path, sizeof(path), "%s/%s", dir, FL_SWEEP_PIN);
 	fd = bpf_obj_get(path);
 	if (fd < 0) {
-		log_err("'%s' is of ABI %u, this fastlod speaks %u, and '%s' to drain it with cannot be opened: %s (stop what "
-			"uses it with the fastlod that made it)", dir, head->abi, FL_ABI_VERSION, path, strerror(errno));
+		log_err("'%s' %s, and '%s' to drain it with cannot be opened: %s (stop what uses it with the fastlod that made "
+			"it)", dir, what, path, strerror(errno));
 		return -EEXIST;
 	}
-	log_info("'%s' is of ABI %u, this fastlod speaks %u: draining it", dir, head->abi, FL_ABI_VERSION);
+	log_info("'%s' %s: draining it", dir, what);
 	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (timeout_s + 30) * 1000000ULL);
 	__atomic_store_n(&head->mode, FL_MODE_DRAIN, __ATOMIC_SEQ_CST);
 	r = sweep_until_clean(fd, timeout_s, &left);
@@ -127,7 +129,7 @@ static int drain(const char *dir, struct head *head, unsigned int timeout_s)
 	return r == 0 || r == -ECANCELED ? r : -EEXIST;
 }
 
-int predecessor_drain(const char *dir, unsigned int timeout_s, bool *ret_drained)
+int predecessor_drain(const char *dir, bool damaged, unsigned int timeout_s, bool *ret_drained)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
@@ -148,7 +150,7 @@ int predecessor_drain(const char *dir, unsigned int timeout_s, bool *ret_drained
 	if (head == MAP_FAILED || (head->abi == FL_ABI_VERSION && info.value_size != sizeof(struct fl_ctl))) {
 		log_err("'%s' is not what a fastlod pins there (remove '%s' if no fastlod uses it)", path, dir);
 		r = -EEXIST;
-	} else if (head->abi != FL_ABI_VERSION) {
+	} else if (head->abi != FL_ABI_VERSION || damaged) {
 		r = drain(dir, head, timeout_s);
 		*ret_drained = r == 0;
 	}

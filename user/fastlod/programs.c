@@ -206,7 +206,7 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
 		return explain_load(r);
-	r = predecessor_drain(cfg->pin_dir, cfg->drain_timeout, &p->replaced);
+	r = predecessor_drain(cfg->pin_dir, pins_incomplete(p->pins, p->skel->obj), cfg->drain_timeout, &p->replaced);
 	if (r < 0)
 		return r;
 	if (p->replaced)
@@ -373,6 +373,11 @@ int programs_symbols(struct programs *p, const char *const *names, uint32_t n,
 			r = -errno;
 	}
 	return r < 0 ? r : run_iterator(p->skel->progs.fl_symbols, -1, sizeof(struct fl_symbol), fn, arg);
+}
+
+int programs_renew_pins(struct programs *p)
+{
+	return pins_renew(p->pins, p->skel->obj);
 }
 
 void programs_remove(struct programs *p)

@@ -53,6 +53,7 @@ int programs_list_fd(struct programs *p);
 int programs_counters(struct programs *p, uint64_t totals[FL_T_MAX], uint64_t reasons[FL_R_MAX]);
 
 /* Detaches and unpins everything. The sockmap must be empty, or unread bytes are lost. */
+int programs_renew_pins(struct programs *p); /* pins_renew() */
 void programs_remove(struct programs *p);
 
 /* Frees the handles only: what is pinned stays. NULL is fine. */

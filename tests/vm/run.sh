@@ -48,6 +48,7 @@ passed=0
 failed=0
 skipped=0
 table=
+figures=
 
 row() { # KERNEL SUITE RESULT
 	table="$table$(printf '%-24s %-30s %s' "$1" "$2" "$3")
@@ -234,7 +235,7 @@ for kernel; do
 		boot "$kernel"
 	fi
 done
-printf '%s' "$table"
+printf '%s' "$figures$table"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] || exit 1
 [ "$STRICT" = 1 ] && [ "$skipped" -gt 0 ] && exit 1

@@ -25,6 +25,7 @@
 #define MAX_VALUE 30000
 #define MAX_PHASES 64
 #define STALL_MS 300000
+#define REST_US 10000 /* between two rounds of the connections: an emulated machine has more to do than this */
 
 struct conn {
 	int fd, get; /* which of the two it waits for */
@@ -238,6 +239,7 @@ int main(int argc, char **argv)
 			else if (now_ms() - conns[i].since > STALL_MS)
 				failed(&conns[i], i, &phase->wrong, "no answer");
 		}
+		usleep(REST_US);
 		if (now_ms() - reported > 100 || next_wanted) {
 			report();
 			reported = now_ms();

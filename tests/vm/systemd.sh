@@ -54,7 +54,7 @@ boot_systemd() { # KERNEL
 	elif build_packages && build_systemd_image "$1"; then
 		run_machine "$1" "$VM_DIR/$1-systemd.log" "$work/$1-systemd.gz" 2G \
 			"systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service"
-		figures="$figures$(console | sed -n "s/^@@ figures /${release:-$1}: /p")
+		figures="$figures$(console | sed -n "s/^@@ figures /${release%% *}: /p")
 "
 	else
 		row "$1" systemd "cannot be built"

@@ -8,8 +8,8 @@
 #
 # Suites: splice_check with each observer (splice/auto, splice/tracepoint, splice/none), then the unit and
 # integration programs that `make tests` has built, then the conformance suite over IPv4; in a boot of its own "systemd", the Debian package's life (systemd.sh).
-# The last line is `N passed, N failed, N skipped`; a
-# kernel that can't be run (no qemu, no image) counts as one skip. The console of each boot stays in
+# At the end a table, kernel x suite x result; of the unit and integration programs those that failed have a line of
+# their own. The last line is `N passed, N failed, N skipped`; a kernel that can't be run (no qemu, no image) counts as one skip. The console of each boot stays in
 # $VM_DIR/KERNEL.log. A warning of the test machine's own kernel, or its death, is a failure.
 #
 #   O=build           what to test
@@ -48,9 +48,10 @@ passed=0
 failed=0
 skipped=0
 table=
+figures=
 
 row() { # KERNEL SUITE RESULT
-	table="$table$(printf '%-24s %-30s %s' "$1" "$2" "$3")
+	table="$table$(printf '%-28s %-30s %s' "$1" "$2" "$3")
 "
 }
 
@@ -151,7 +152,7 @@ console() {
 	tr -d '\r' <"$log"
 }
 
-# The console's log -> lines "SUITE PASSED FAILED SKIPPED EXIT", and how the machine ended
+# The console's log -> lines "SUITE PASSED FAILED SKIPPED EXIT SECONDS", and how the machine ended
 digest() {
 	console | awk '
 	/^@@ begin / { name = $3; p = f = s = ok = 0 }
@@ -161,10 +162,10 @@ digest() {
 	/^\[  SKIPPED \] [0-9]+ test/ { s += $4 }
 	/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p += $1; f += $3; s += $5 }
 	# cut short: what had passed until then, and one failure
-	/^@@ end / { if ($4 != 0 && !f) f = 1; print $3, p + ok, f, s, $4; name = "" }
-	/^@@ splat / { print "kernel-warning", 0, 1, 0, 0 }
+	/^@@ end / { if ($4 != 0 && !f) f = 1; print $3, p + ok, f, s, $4, $5; name = "" }
+	/^@@ splat / { print "kernel-warning", 0, 1, 0, 0, 0 }
 	/^@@ done/ { done = 1 }
-	END { if (!done) print name ? name : "boot", 0, 1, 0, "died" }'
+	END { if (!done) print name ? name : "boot", 0, 1, 0, "died", 0 }'
 }
 
 run_machine() { # KERNEL LOG INITRD MEMORY [PARAMETERS]
@@ -174,10 +175,14 @@ run_machine() { # KERNEL LOG INITRD MEMORY [PARAMETERS]
 		-append "console=ttyS0 panic=-1 quiet loglevel=4 watchdog_thresh=60 no_timer_check ${5:-} $VM_APPEND" </dev/null >"$log" 2>&1
 	release=$(console | sed -n 's/-cloud-amd64//; s/ *$//; s/^@@ kernel //p')
 	digest >"$work/digest"
-	while read -r name p f s rc; do
+	release=${release:-$1}
+	while read -r name p f s rc seconds; do
 		passed=$((passed + p))
 		failed=$((failed + f))
 		skipped=$((skipped + s))
+		case $name in
+		unit/* | integration/*) [ "$f" -gt 0 ] || continue ;;
+		esac
 		observer=$(console | sed -n "\|^@@ begin $name\$|,\|^@@ end|s/.*ready: observer \([a-z]*\),.*/ (\1)/p" |
 			head -1)
 		case $rc in
@@ -185,8 +190,13 @@ run_machine() { # KERNEL LOG INITRD MEMORY [PARAMETERS]
 		137) how=", still running after $TIMEOUT s" ;;
 		*) how=", exit $rc" ;;
 		esac
-		row "${release:-$1}" "$name$observer" "$p passed, $f failed, $s skipped$how"
+		row "$release" "$name$observer" "$p passed, $f failed, $s skipped$how ($seconds s)"
 	done <"$work/digest"
+	for many in unit integration; do
+		sum=$(awk -v m="$many" 'index($1, m "/") == 1 { n++; p += $2; f += $3; s += $4; t += $6 }
+			END { if (n) printf "%d passed, %d failed, %d skipped (%d s)", p, f, s, t; exit !n }' "$work/digest") &&
+			row "$release" "$many" "$sum"
+	done
 	console | grep -aE '^(not ok|skipped -|\[  FAILED  \] [^0-9]|@@ splat)' | sort -u | sed "s/^/$1: /"
 }
 
@@ -234,7 +244,7 @@ for kernel; do
 		boot "$kernel"
 	fi
 done
-printf '%s' "$table"
+printf '%s%-28s %-30s %s\n%s' "$figures" kernel suite result "$table"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] || exit 1
 [ "$STRICT" = 1 ] && [ "$skipped" -gt 0 ] && exit 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=sh
 #
-# The suite "systemd": a Debian of the host's own release with systemd as PID 1, in memory, where two builds of the
+# The suite "systemd": a Debian of the host's own release with systemd as PID 1, in memory, where four builds of the
 # package are put through systemd_test. Read by run.sh, whose variables and functions it uses.
 
 # Whatever the package depends on is in it, since the machine has no network.
@@ -20,13 +20,16 @@ fetch_root() {
 	echo "systemd: Debian $codename"
 }
 
-# Two builds that differ in their version; once for all kernels.
+# Builds that differ in their version, and in what NEXT in the Makefile says; once for all kernels.
 build_packages() {
-	[ ! -e "$work/second.deb" ] || return 0
-	for nth in first second; do
-		deb=$(O=$work/deb VERSION="1.0~$nth" DEB_BUILD_OPTIONS=nocheck "$root/dist/deb.sh") || return 1
-		mv "$deb" "$work/$nth.deb"
-	done
+	[ ! -e "$work/abi.deb" ] || return 0
+	build_package first 1.0 && build_package second 1.1 &&
+		build_package code 1.2 -DFL_RCVBUF_SHARE=0xffffffffU && build_package abi 1.3 -DFL_ABI_VERSION=1000000
+}
+
+build_package() { # NAME VERSION [FLAG]
+	deb=$(O=$work/deb VERSION=$2 DEB_CFLAGS_APPEND=${3:-} BPF_CFLAGS="-O2 -g ${3:-}" DEB_BUILD_OPTIONS=nocheck \
+		"$root/dist/deb.sh") && mv "$deb" "$work/$1.deb"
 }
 
 build_systemd_image() { # KERNEL
@@ -34,8 +37,7 @@ build_systemd_image() { # KERNEL
 	mkdir -p "$image/bin" "$image/root" "$image/fl"
 	cp "$BUSYBOX" "$image/bin/busybox"
 	cp "$here/init-systemd" "$image/init"
-	cp "$here/fastlo-test.service" "$here/systemd_test" "$work/first.deb" "$work/second.deb" "$image/fl"
-	echo "1.0~second" >"$image/fl/second.version"
+	cp "$here/fastlo-test.service" "$here/systemd_test" "$work"/*.deb "$image/fl"
 	"${CC:-cc}" -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static "$here/redis_traffic.c" -o "$image/fl/redis_traffic" || return 1
 	ln "$VM_DIR/systemd/root.tar.gz" "$image/root.tar.gz" 2>/dev/null ||
 		cp "$VM_DIR/systemd/root.tar.gz" "$image/root.tar.gz"
@@ -52,7 +54,8 @@ boot_systemd() { # KERNEL
 	elif build_packages && build_systemd_image "$1"; then
 		run_machine "$1" "$VM_DIR/$1-systemd.log" "$work/$1-systemd.gz" 2G \
 			"systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service"
-		console | sed -n "s/^@@ figures /$1, systemd: /p"
+		figures="$figures$(console | sed -n "s/^@@ figures /${release%% *}: /p")
+"
 	else
 		row "$1" systemd "cannot be built"
 		failed=$((failed + 1))

@@ -145,6 +145,21 @@ static bool is_bpffs(const char *path)
 	return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == BPF_FS_MAGIC;
 }
 
+static int make_pin_dir(const char *dir)
+{
+	int r = mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+
+	if (r < 0) {
+		log_err("cannot create '%s': %s%s", dir, strerror(-r),
+			r == -EACCES ? " (try 'systemd-tmpfiles --create fastlo.conf')" :
+			r == -EROFS ? " (a unit needs it in ReadWritePaths=)" : "");
+	} else if (access(dir, W_OK) < 0 && errno == EROFS) {
+		r = -EROFS;
+		log_err("cannot pin in '%s': %s (a unit needs it in ReadWritePaths=)", dir, strerror(-r));
+	}
+	return r;
+}
+
 int kernel_bpffs(const char *dir)
 {
 	char *parent = strdup(dir), *slash;
@@ -161,10 +176,8 @@ int kernel_bpffs(const char *dir)
 	if (!is_bpffs(parent)) {
 		log_err("pin_dir '%s' is not on a BPF file system (try 'mount -t bpf bpf /sys/fs/bpf')", dir);
 		r = -ENODEV;
-	} else if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-		r = -errno;
-		log_err("cannot create '%s': %s%s", dir, strerror(-r),
-			r == -EACCES ? " (try 'systemd-tmpfiles --create fastlo.conf')" : "");
+	} else {
+		r = make_pin_dir(dir);
 	}
 	free(parent);
 	return r;

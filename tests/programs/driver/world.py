@@ -103,13 +103,27 @@ class World:
             raise Failure(f"fastloctl {verb}: exit status {code}: {text.strip()}")
         return json.loads(text)
 
+    def _app_as_policies_name_it(self):
+        return self.app[len(os.path.dirname(self.cgroup)):]
+
+    @contextlib.contextmanager
+    def policy(self, engage):
+        """For the programs' cgroup, while the body runs."""
+        code, text = self.ctl("policy", "add", "by-turns", "--cgroup", self._app_as_policies_name_it(), "--engage", engage)
+        if code:
+            raise Failure(f"fastloctl policy add: exit status {code}: {text.strip()}")
+        try:
+            yield
+        finally:
+            self.ctl("policy", "remove", "by-turns")
+
     @contextlib.contextmanager
     def fastlod(self, engage):
-        """Runs one, with a policy for the programs' cgroup. Its own end is part of the test."""
-        mount = os.path.dirname(self.cgroup)
+        """Runs one, with a policy for the programs' cgroup unless engage is None. Its own end is part of the test."""
+        policy = f"[policy programs]\ncgroup = {self._app_as_policies_name_it()}\nengage = {engage}\n" if engage else ""
         with open(f"{self.dir}/fastlo.conf", "w") as config:
             config.write(f"[fastlo]\npin_dir = {self.pins}\nrun_dir = {self.dir}/run\ncgroup = {self.cgroup}\n"
-                         f"[policy programs]\ncgroup = {self.app[len(mount):]}\nengage = {engage}\n")
+                         f"{policy}")
         with open(self.log, "w") as log:
             self.daemon = subprocess.Popen([f"{self.bin}/fastlod", "-c", config.name], stdout=log, stderr=log)
         try:

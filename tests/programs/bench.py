@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""`make bench-programs`: real programs without a policy and with one, by turns: A B A B.
+
+Each bench_NAME.py here has
+    NEEDS            {command: the Debian package it is in}
+    runs(t, seconds) starts the servers; yields what to measure: (unit, run), where run() is one run of a client, about so
+                     long, and its result {row: a number of that unit}; of "us" less is better, of all else more.
+The servers stay, each run's connections are new. One fastlod is there all the time: only the policy comes and goes. What
+counts is the ratio of the two turns of a round: median over the rounds [quartiles].
+
+    bench.py fetch [NAME...]    unpacks the packages that are not installed, into O/programs
+    bench.py [NAME...]          runs them; in mount and network namespaces of its own (unshare --mount --net)
+
+O=build  ROUNDS=5  SECONDS=1 (of a run)  ENGAGE=observed (or eager); everything goes into O/bench/programs.json, too
+"""
+import importlib
+import json
+import os
+import signal
+import statistics
+import sys
+
+import run
+from driver import packages
+from driver.world import Failure, World
+
+ROUNDS = int(os.environ.get("ROUNDS") or 5)
+SECONDS = float(os.environ.get("SECONDS") or 1)
+ENGAGE = os.environ.get("ENGAGE") or "observed"
+TIMEOUT = 120 + ROUNDS * SECONDS * 200  # of one program: it is stuck
+
+
+class Bench:
+    """A program as run.run_once() takes it: its run() measures."""
+
+    def __init__(self, world, program):
+        self.world, self.program = world, program
+
+    def run(self, t):
+        rows = []
+        for unit, client in self.program.runs(t, SECONDS):
+            client()  # not measured: it warms caches
+            rounds = [(client(), *self.with_policy(client)) for _ in range(ROUNDS)]
+            for name in rounds[0][0]:
+                rows.append({"row": name, "unit": unit, "plain": [plain[name] for plain, _, _ in rounds],
+                             "fastlo": [fastlo[name] for _, fastlo, _ in rounds],
+                             **what_happened([stats for _, _, stats in rounds])})
+        return rows
+
+    def with_policy(self, client):
+        with self.world.policy(ENGAGE):
+            before = self.world.ask("stats")
+            result = client()
+            return result, run.since(before, self.world.ask("stats"))
+
+
+def what_happened(stats):
+    """The share that was spliced, of all rounds, and why the rest was not. Before a pair is admitted its bytes are counted,
+    its messages are not."""
+    total = {key: sum(s[key] for s in stats) for key in ("spliced_bytes", "tcp_bytes", "spliced_msgs")}
+    reasons = {}
+    for name, count in (item for s in stats for item in s["reasons"].items()):
+        reasons[name] = reasons.get(name, 0) + count
+    seen = total["spliced_msgs"] + sum(reasons.values())
+    size = total["spliced_bytes"] + total["tcp_bytes"]
+    return {"spliced_bytes": total["spliced_bytes"] / size if size else 0, "reasons": reasons,
+            "spliced_messages": total["spliced_msgs"] / seen if seen else 0}
+
+
+def quartiles(values):
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
+def judged(row):
+    """The row with its medians and ratios."""
+    row["ratio_low"], row["ratio"], row["ratio_high"] = quartiles([b / a for a, b in zip(row["plain"], row["fastlo"])])
+    row["better"] = "less" if row["unit"] == "us" else "more"
+    return row
+
+
+COLUMNS = "{:38} {:>9} {:>9} {:6} {:17} {:>7} {:>9}  {}"
+HEAD = COLUMNS.format("medians", "plain", "policy", "", "ratio [quartiles]", "spliced", "messages", "most of the rest")
+
+
+def show(row):
+    reason = max(row["reasons"], key=row["reasons"].get, default=None)
+    print(COLUMNS.format(row["row"], f"{statistics.median(row['plain']):.5g}", f"{statistics.median(row['fastlo']):.5g}",
+                         row["unit"], f"{row['ratio']:.2f} [{row['ratio_low']:.2f}-{row['ratio_high']:.2f}]",
+                         f"{100 * row['spliced_bytes']:.0f} %", f"{100 * row['spliced_messages']:.0f} %",
+                         f"{reason} {row['reasons'][reason]}" if reason else ""), flush=True)
+
+
+def measure(world, name, program):
+    """Its rows; none, and why, if something is missing."""
+    absent = packages.missing(program.NEEDS, run.FETCHED)
+    if absent:
+        print(f"SKIP {name}:", ", ".join(f"no {c} (package {p} cannot be had)" for c, p in absent.items()), flush=True)
+        return []
+    try:
+        rows = run.run_once(world, Bench(world, program), TIMEOUT)["result"]
+    except Failure as failure:
+        print(f"FAIL {name}: {failure}", flush=True)
+        return None
+    for row in map(judged, rows):
+        show(row)
+    return rows
+
+
+def main(names):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    fetching = names[:1] == ["fetch"]
+    names = names[fetching:]
+    known = sorted(path.stem.removeprefix("bench_") for path in run.SOURCE.glob("bench_*.py"))
+    for name in names:
+        if name not in known:
+            sys.exit(f"bench.py: no program '{name}' (there are: {', '.join(known)})")
+    programs = {name: importlib.import_module(f"bench_{name}") for name in names or known}
+    os.makedirs(run.FETCHED, exist_ok=True)
+    if fetching:
+        return run.fetch(programs.values())
+    rows, failed = [], 0
+    with World(run.BUILD) as world:
+        packages.overlay(world.show(run.FETCHED, "root"))
+        world.show(str(run.SOURCE), "src")
+        with world.fastlod(None):
+            print(HEAD)
+            for name, program in programs.items():
+                got = measure(world, name, program)
+                failed += got is None
+                rows += got or []
+    os.makedirs(f"{run.BUILD}/bench", exist_ok=True)
+    with open(f"{run.BUILD}/bench/programs.json", "w") as out:
+        json.dump({"engage": ENGAGE, "rounds": ROUNDS, "seconds": SECONDS, "rows": rows}, out, indent=1)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

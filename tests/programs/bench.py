@@ -4,8 +4,8 @@
 
 Each bench_NAME.py here has
     NEEDS            {command: the Debian package it is in}
-    runs(t, seconds) starts the servers; yields what to measure: (unit, run), where run() is one run of a client, about so
-                     long, and its result {row: a number of that unit}; of "us" less is better, of all else more.
+    runs(t, seconds) starts the servers; yields what to measure: (row, unit, run), where run() is one run of a client,
+                     about so long, and its result a number of that unit; of "us" less is better, of all else more.
 The servers stay, each run's connections are new. One fastlod is there all the time: only the policy comes and goes. What
 counts is the ratio of the two turns of a round: median over the rounds [quartiles].
 
@@ -20,6 +20,7 @@ import os
 import signal
 import statistics
 import sys
+import time
 
 import run
 from driver import packages
@@ -39,20 +40,24 @@ class Bench:
 
     def run(self, t):
         rows = []
-        for unit, client in self.program.runs(t, SECONDS):
+        for name, unit, client in self.program.runs(t, SECONDS):
             client()  # not measured: it warms caches
-            rounds = [(client(), *self.with_policy(client)) for _ in range(ROUNDS)]
-            for name in rounds[0][0]:
-                rows.append({"row": name, "unit": unit, "plain": [plain[name] for plain, _, _ in rounds],
-                             "fastlo": [fastlo[name] for _, fastlo, _ in rounds],
-                             **what_happened([stats for _, _, stats in rounds])})
+            row = {"row": name, "unit": unit, "plain": [], "plain_cpus": [], "policy": [], "policy_cpus": []}
+            stats = []
+            for _ in range(ROUNDS):
+                self.sample(client, row, "plain")
+                with self.world.policy(ENGAGE):
+                    before = self.world.ask("stats")
+                    self.sample(client, row, "policy")
+                    stats.append(run.since(before, self.world.ask("stats")))
+            rows.append({**row, **what_happened(stats)})
         return rows
 
-    def with_policy(self, client):
-        with self.world.policy(ENGAGE):
-            before = self.world.ask("stats")
-            result = client()
-            return result, run.since(before, self.world.ask("stats"))
+    def sample(self, client, row, turn):
+        """What the client says, and how many CPUs the cgroup, which is server and client, kept busy meanwhile."""
+        started, used = time.monotonic(), self.world.cpu_seconds()
+        row[turn].append(client())
+        row[f"{turn}_cpus"].append((self.world.cpu_seconds() - used) / (time.monotonic() - started))
 
 
 def what_happened(stats):
@@ -73,20 +78,28 @@ def quartiles(values):
 
 
 def judged(row):
-    """The row with its medians and ratios."""
-    row["ratio_low"], row["ratio"], row["ratio_high"] = quartiles([b / a for a, b in zip(row["plain"], row["fastlo"])])
-    row["better"] = "less" if row["unit"] == "us" else "more"
+    """The row with its ratios; cpu: of the CPU time for one answer."""
+    less = row["unit"] == "us"
+    ratios = [b / a for a, b in zip(row["plain"], row["policy"])]
+    cpus = [b / a for a, b in zip(row["plain_cpus"], row["policy_cpus"])]
+    row["better"] = "less" if less else "more"
+    row["ratio_low"], row["ratio"], row["ratio_high"] = quartiles(ratios)
+    row["cpu_low"], row["cpu"], row["cpu_high"] = quartiles([c * r if less else c / r for c, r in zip(cpus, ratios)])
     return row
 
 
-COLUMNS = "{:38} {:>9} {:>9} {:6} {:17} {:>7} {:>9}  {}"
-HEAD = COLUMNS.format("medians", "plain", "policy", "", "ratio [quartiles]", "spliced", "messages", "most of the rest")
+COLUMNS = "{:36} {:>8} {:>8} {:6} {:16}  {:16} {:>7} {:>8}  {}"
+HEAD = COLUMNS.format("medians", "plain", "policy", "", "ratio", "CPU per answer", "spliced", "messages", "of the rest")
+
+
+def span(row, what):
+    return f"{row[what]:.2f} [{row[f'{what}_low']:.2f}-{row[f'{what}_high']:.2f}]"
 
 
 def show(row):
     reason = max(row["reasons"], key=row["reasons"].get, default=None)
-    print(COLUMNS.format(row["row"], f"{statistics.median(row['plain']):.5g}", f"{statistics.median(row['fastlo']):.5g}",
-                         row["unit"], f"{row['ratio']:.2f} [{row['ratio_low']:.2f}-{row['ratio_high']:.2f}]",
+    print(COLUMNS.format(row["row"], f"{statistics.median(row['plain']):.4g}", f"{statistics.median(row['policy']):.4g}",
+                         row["unit"], span(row, "ratio"), span(row, "cpu"),
                          f"{100 * row['spliced_bytes']:.0f} %", f"{100 * row['spliced_messages']:.0f} %",
                          f"{reason} {row['reasons'][reason]}" if reason else ""), flush=True)
 

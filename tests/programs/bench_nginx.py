@@ -13,11 +13,10 @@ def runs(t, seconds):
     for size, bytes_ in ("1 KB", 1 << 10), ("1 MB", 1 << 20):
         t.file(f"{bytes_}", bytes(bytes_))
         for clients in 1, 50:
-            name = f"nginx {size}, {clients} connection{'s' * (clients > 1)}"
 
             def client():
                 out = t.run("wrk", "-t", 1, "-c", clients, "-d", f"{max(1, round(seconds))}s",
                             f"http://127.0.0.1:{port}/{bytes_}")
-                return {name: float(re.search(r"Requests/sec: *([0-9.]+)", out).group(1))}
+                return float(re.search(r"Requests/sec: *([0-9.]+)", out).group(1))
 
-            yield "1/s", client
+            yield f"nginx {size}, {clients} connection{'s' * (clients > 1)}", "1/s", client

@@ -11,11 +11,10 @@ def runs(t, seconds):
     where = postgres.start(t, t.port())
     for mode in "simple", "prepared":
         for clients in 1, 8:
-            name = f"pgbench -S, {mode}, {clients} client{'s' * (clients > 1)}"
 
             def client():
                 out = t.run("pgbench", "-n", "-S", "-M", mode, "-c", clients, "-j", min(clients, 2),
                             "-T", max(1, round(seconds)), *where, "postgres")
-                return {name: float(re.search(r"tps = ([0-9.]+)", out).group(1))}
+                return float(re.search(r"tps = ([0-9.]+)", out).group(1))
 
-            yield "1/s", client
+            yield f"pgbench -S, {mode}, {clients} client{'s' * (clients > 1)}", "1/s", client

@@ -14,10 +14,8 @@ def runs(t, seconds):
     for clients in 1, 50:
         for what, options in WORKLOADS.items():
             for test in "SET", "GET":
-                name = f"redis {test}{what}, {clients} client{'s' * (clients > 1)}"
-
                 def client(n):
                     out = t.run("redis-benchmark", "-p", port, "-t", test.lower(), "-c", clients, "-q", "-n", n, *options)
-                    return {name: float(re.search(rf"{test}: ([0-9.]+)", out).group(1))}
+                    return float(re.search(rf"{test}: ([0-9.]+)", out).group(1))
 
-                yield "1/s", pace.for_seconds(seconds, client)
+                yield f"redis {test}{what}, {clients} client{'s' * (clients > 1)}", "1/s", pace.for_seconds(seconds, client)

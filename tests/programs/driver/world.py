@@ -83,6 +83,11 @@ class World:
                     lines.append(f"{pid}: {words.read().replace(chr(0), ' ')}")
         return lines
 
+    def cpu_seconds(self):
+        """What the programs have used so far."""
+        with open(f"{self.app}/cpu.stat") as stat:
+            return int(next(line for line in stat if line.startswith("usage_usec")).split()[1]) / 1e6
+
     def kill_programs(self):
         """Whatever is left in the cgroup; what that was."""
         left = self.processes()

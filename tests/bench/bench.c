@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The driver: options, and every cell in rounds of one sample per peer, A B C A B C.
+ * The driver: options, and every cell in rounds of one sample per peer, A B C C B A: nobody always follows the same one.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -100,7 +100,8 @@ static bool fits(enum peer peer, const struct cell *c)
 
 static void measure_round(const struct cell *cells, int at, struct result *ret, int round)
 {
-	for (int p = 0; p < PEERS; p++) {
+	for (int i = 0; i < PEERS; i++) {
+		int p = round % 2 ? PEERS - 1 - i : i;
 		struct sample *s = ret->at[p] ? &ret->at[p][round] : NULL;
 
 		if (!s)

@@ -16,7 +16,6 @@
 #define SPARE_FILES 64
 
 static const size_t trip_sizes[] = { 1, 64, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 0 };
-static const size_t polled_sizes[] = { 64, 4 << 10, 64 << 10, 0 };
 static const size_t stream_sizes[] = { 1, 64, 1 << 10, 4 << 10, 64 << 10, 1 << 20, 0 };
 static const size_t goal_sizes[] = { 64, 4 << 10, 64 << 10, 1 << 20, 0 };
 static const size_t few_sizes[] = { 64, 64 << 10, 0 };
@@ -140,16 +139,17 @@ int cells_make(struct cell *ret, int max)
 	list.max = max;
 	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++) {
 		add_trips(p, false, trip_sizes);
-		add_trips(p, true, polled_sizes);
+		add_trips(p, true, trip_sizes);
 	}
 	add_trips(UNPINNED, true, few_sizes);
 	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++)
 		add_streams(p, false, 0, stream_sizes);
 	add_streams(UNPINNED, false, 0, few_sizes);
 	/* message by message, in blocking calls */
-	for (const size_t *s = goal_sizes; *s; s++)
-		add((struct cell){ .work = STREAM, .msg = *s, .unit = "Gbit/s", .more_is_better = true },
-		    "stream, blocking");
+	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++)
+		for (const size_t *s = goal_sizes; *s; s++)
+			add((struct cell){ .work = STREAM, .place = p, .msg = *s, .unit = "Gbit/s",
+					   .more_is_better = true }, "stream, blocking");
 	add_streams(TWO_CPUS, false, FIXED_RCVBUF, stream_sizes);
 	add_streams(TWO_CPUS, true, 0, stream_sizes);
 	add_streams(TWO_CPUS, true, FIXED_RCVBUF, stream_sizes);

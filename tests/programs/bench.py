@@ -12,7 +12,8 @@ counts is the ratio of the two turns of a round: median over the rounds [quartil
     bench.py fetch [NAME...]    unpacks the packages that are not installed, into O/programs
     bench.py [NAME...]          runs them; in mount and network namespaces of its own (unshare --mount --net)
 
-O=build  ROUNDS=5  SECONDS=1 (of a run)  ENGAGE=observed (or eager); everything goes into O/bench/programs.json, too
+O=build  ROUNDS=5  SECONDS=1 (of a run)  ENGAGE=observed (or eager); everything goes into O/bench/programs.json, too,
+and what tests/bench/plots.sh draws into programs.tsv
 """
 import importlib
 import json
@@ -145,6 +146,12 @@ def main(names):
     os.makedirs(f"{run.BUILD}/bench", exist_ok=True)
     with open(f"{run.BUILD}/bench/programs.json", "w") as out:
         json.dump({"engage": ENGAGE, "rounds": ROUNDS, "seconds": SECONDS, "rows": rows}, out, indent=1)
+    with open(f"{run.BUILD}/bench/programs.tsv", "w") as out:
+        for row in rows:
+            speeds = [row["ratio_low"], row["ratio"], row["ratio_high"]]
+            if row["better"] == "less":
+                speeds = [1 / speed for speed in reversed(speeds)]
+            print(row["row"], *speeds, sep="\t", file=out)
     return 1 if failed else 0
 
 

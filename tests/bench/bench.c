@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The driver: options, and every cell in rounds of one sample per peer, A B C C B A: nobody always follows the same one.
+ * The driver: options, and every cell in rounds of one sample per peer, A B C C B A: no peer always follows the same
+ * one.
  */
 #include <errno.h>
 #include <getopt.h>

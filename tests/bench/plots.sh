@@ -21,8 +21,8 @@ note="Linux $(uname -r | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'), $(uname -m), $(npro
 # $1: the script, $2: the file's name, $3: its title, $4: what is better, $5: further variables of the script
 draw() {
 	for kind in svg png; do
-		gnuplot -e "directory='$here'; data='$data'; file='$out/$2.$kind'; kind='$kind'; title='$3'; better='$4'" \
-			-e "note='$note'; $5" "$here/$1.gnuplot"
+		gnuplot -e "directory='$here'; data='$data'; file='$out/$2.$kind'; kind='$kind'" \
+			-e "title='$3'; better='$4'; note='$note'; $5" "$here/$1.gnuplot"
 	done
 }
 
@@ -46,7 +46,7 @@ plot() {
 	curves "$5" "$6" "$7" >"$data"
 	ticks=$(awk 'NF == 4 { print $1 }' "$data" | sort -nu | tr '\n' ' ')
 	[ -n "$ticks" ] || return 0 # not measured (--only)
-	draw plot "$1" "$2" "$3" "label='$4'; ticks='$ticks'"
+	draw plot "$1" "$2" "$3" "label='$4'; ticks='$ticks'; height=460"
 }
 
 plot round_trip 'Round trip on one CPU' 'time; below 1 is better' 'bytes per message' round_trip one message
@@ -55,6 +55,8 @@ plot connections 'Exchanges of 64 B over many connections (epoll)' 'rate; above 
 	epoll two connections
 if [ -s "$out/programs.tsv" ]; then
 	data=$out/programs.tsv
-	draw programs programs 'Programs with a fastlo policy' 'speed beside plain TCP; above 1 is better' ''
+	rows=$(wc -l <"$data")
+	draw programs programs 'Programs with a fastlo policy' 'speed beside plain TCP; above 1 is better' \
+		"rows=$rows; height=$((120 + 20 * rows))"
 fi
 echo "bench-plots: $out/*.svg, $out/*.png"

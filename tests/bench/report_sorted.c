@@ -67,7 +67,7 @@ void report_sorted(const struct cell *cells, const struct result *results, int n
 		printf("%-52s %-9s %-18s %-6s  %-16s  %4.0f%%  %s\n", r->cell->name, peer_names[r->peer], ratio,
 		       r->cell->unit, cpu, 100 * r->spliced, word(r));
 	}
-	printf("%d of %d lose: below %.2f of TCP (a rate) or above %.2f (a time); loses?: by the median, not by both quartiles\n",
-	       lost, have, 1 - TOLERANCE, 1 + TOLERANCE);
+	printf("%d of %d lose: below %.2f of TCP (a rate) or above %.2f (a time); loses?: by the median, not by both\n"
+	       "quartiles\n", lost, have, 1 - TOLERANCE, 1 + TOLERANCE);
 	free(rows);
 }

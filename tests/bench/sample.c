@@ -24,7 +24,8 @@
 
 static const struct work_ops *const works[] = {
 	[ROUND_TRIP] = &round_trip_ops, [STREAM] = &stream_ops,	  [DUPLEX] = &duplex_ops, [MANY] = &many_ops,
-	[CROWDED] = &round_trip_ops,	[CONNECT] = &connect_ops, [RATE] = &rate_ops,	  [SETSOCKOPT] = &setsockopt_ops,
+	[CROWDED] = &round_trip_ops,	[CONNECT] = &connect_ops, [RATE] = &rate_ops,
+	[SETSOCKOPT] = &setsockopt_ops,
 };
 
 static void place(const struct cell *c, int side)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # What all plots share: paper, colours that the colour-blind can tell apart, the title with what is better.
-if (kind eq 'svg') { set terminal svg size 860,460 font 'Helvetica,Arial,sans-serif' fontscale 1.0 background 'white' enhanced } \
-else { set terminal png size 860,460 enhanced }
+if (kind eq 'svg') { set terminal svg size 860,height font 'Helvetica,Arial,sans-serif' background 'white' enhanced } \
+else { set terminal pngcairo size 860,height font 'sans,11' enhanced }
 set output file
 set title sprintf("{/:Bold %s}\n{/*0.9 %s}", title, better) offset 0, 0.3
 set label 1 note at screen 0.99, screen 0.025 right font ',9' textcolor '#888888' noenhanced

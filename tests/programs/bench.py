@@ -6,8 +6,8 @@ Each bench_NAME.py here has
     NEEDS            {command: the Debian package it is in}
     runs(t, seconds) starts the servers; yields what to measure: (row, unit, run), where run() is one run of a client,
                      about so long, and its result a number of that unit; of "us" less is better, of all else more.
-The servers stay, each run's connections are new. One fastlod is there all the time: only the policy comes and goes. What
-counts is the ratio of the two turns of a round: median over the rounds [quartiles].
+The servers stay, each run's connections are new. One fastlod is there all the time: only the policy comes and goes.
+What counts is the ratio of the two turns of a round: median over the rounds [quartiles].
 
     bench.py fetch [NAME...]    unpacks the packages that are not installed, into O/programs
     bench.py [NAME...]          runs them; in mount and network namespaces of its own (unshare --mount --net)
@@ -62,8 +62,8 @@ class Bench:
 
 
 def what_happened(stats):
-    """The share that was spliced, of all rounds, and why the rest was not. Before a pair is admitted its bytes are counted,
-    its messages are not."""
+    """The share that was spliced, of all rounds, and why the rest was not. Of a pair that is not admitted (yet), bytes
+    are counted and messages are not."""
     total = {key: sum(s[key] for s in stats) for key in ("spliced_bytes", "tcp_bytes", "spliced_msgs")}
     reasons = {}
     for name, count in (item for s in stats for item in s["reasons"].items()):
@@ -99,8 +99,8 @@ def span(row, what):
 
 def show(row):
     reason = max(row["reasons"], key=row["reasons"].get, default=None)
-    print(COLUMNS.format(row["row"], f"{statistics.median(row['plain']):.4g}", f"{statistics.median(row['policy']):.4g}",
-                         row["unit"], span(row, "ratio"), span(row, "cpu"),
+    plain, policy = (f"{statistics.median(row[turn]):.4g}" for turn in ("plain", "policy"))
+    print(COLUMNS.format(row["row"], plain, policy, row["unit"], span(row, "ratio"), span(row, "cpu"),
                          f"{100 * row['spliced_bytes']:.0f} %", f"{100 * row['spliced_messages']:.0f} %",
                          f"{reason} {row['reasons'][reason]}" if reason else ""), flush=True)
 

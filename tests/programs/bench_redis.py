@@ -14,8 +14,10 @@ def runs(t, seconds):
     for clients in 1, 50:
         for what, options in WORKLOADS.items():
             for test in "SET", "GET":
-                def client(n):
-                    out = t.run("redis-benchmark", "-p", port, "-t", test.lower(), "-c", clients, "-q", "-n", n, *options)
-                    return float(re.search(rf"{test}: ([0-9.]+)", out).group(1))
+                argv = ("redis-benchmark", "-p", port, "-q", "-t", test.lower(), "-c", clients, *options)
 
-                yield f"redis {test}{what}, {clients} client{'s' * (clients > 1)}", "1/s", pace.for_seconds(seconds, client)
+                def client(n):
+                    return float(re.search(rf"{test}: ([0-9.]+)", t.run(*argv, "-n", n)).group(1))
+
+                name = f"redis {test}{what}, {clients} client{'s' * (clients > 1)}"
+                yield name, "1/s", pace.for_seconds(seconds, client)

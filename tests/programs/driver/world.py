@@ -114,7 +114,8 @@ class World:
     @contextlib.contextmanager
     def policy(self, engage):
         """For the programs' cgroup, while the body runs."""
-        code, text = self.ctl("policy", "add", "by-turns", "--cgroup", self._app_as_policies_name_it(), "--engage", engage)
+        selector = ("--cgroup", self._app_as_policies_name_it())
+        code, text = self.ctl("policy", "add", "by-turns", *selector, "--engage", engage)
         if code:
             raise Failure(f"fastloctl policy add: exit status {code}: {text.strip()}")
         try:

@@ -69,7 +69,8 @@ MAN        := $(O)/man/fastlod.8 $(O)/man/fastloctl.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check check-unit check-integration fuzz torture faults conformance bench bench-plots vm programs demo clean install deb help tests
+.PHONY: all deps check check-unit check-integration fuzz torture faults conformance bench bench-plots bench-programs docs-plots vm \
+	programs demo clean install deb help tests
 
 all: $(O)/fastlod $(O)/fastloctl $(PRELOAD) $(EXAMPLES) $(MAN) ## build everything but the tests
 
@@ -211,6 +212,15 @@ bench: all $(BENCH) $(COST) ## fastlo beside TCP, a textbook sockmap, AF_UNIX an
 
 bench-plots: all $(BENCH) ## the same as SVG and PNG, into $(O)/bench (root, gnuplot)
 	$(Q)BENCH=$(BENCH) tests/bench/plots.sh $(O)/bench $(BENCH_ARGS)
+
+bench-programs: all ## redis, nginx and others with and without a policy; PROGRAM=name ROUNDS=5 SECONDS=1 ENGAGE=eager (root)
+	$(Q)O=$(O) python3 -B tests/programs/bench.py fetch $(PROGRAM)
+	$(Q)O=$(O) ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) ENGAGE=$(ENGAGE) \
+		unshare --mount --net python3 -B tests/programs/bench.py $(PROGRAM)
+
+docs-plots: bench-programs bench-plots ## both anew, and their SVGs into docs/plots, where the README shows them
+	$(Q)mkdir -p docs/plots
+	$(Q)cp $(O)/bench/*.svg docs/plots
 
 vm: all tests ## the tests on Debian's kernels in qemu, and the package under systemd (tests/vm/run.sh says what it needs)
 	$(Q)O=$(O) tests/vm/run.sh fetch

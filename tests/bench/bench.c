@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The driver: options, and every cell in rounds of one sample per peer, A B C A B C.
+ * The driver: options, and every cell in rounds of one sample per peer, A B C C B A: no peer always follows the same
+ * one.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -10,16 +11,20 @@
 
 #include "bench.h"
 
-#define CROWD 5000 /* opening so many takes longer than the sample: fewer rounds */
-#define CROWD_ROUNDS 3
+#define STAY 4 /* rounds before the crowd grows or shrinks: that takes seconds */
+
+/* two peers with a crowd each, all of one user */
+#define CROWD_CONFIG "max_pairs = 131072\nmax_pairs_per_uid = 0\n"
 
 typeof(opt) opt = { .rounds = 7, .scale = 1 };
 
 static const char usage[] =
 	"usage: bench [-j] [--rounds N] [--only SUBSTRING] [--peers LIST] [--scale X] [--rcvbuf BYTES] [--quick]\n"
-	"             [--tsv FILE]\n"
+	"             [--tsv FILE] [--sorted]\n"
 	"peers: tcp,eager,observed,sockmap,unix,pipe; tcp is always one of them. A ratio is of the peer to tcp,\n"
 	"below 1 is better for a time, above 1 for a rate. --quick: 3 rounds of half the time.\n"
+	"--only: names with this text; 'A|B': with A or with B.\n"
+	"--sorted: eager and observed only, the worst first, those that lose to TCP marked.\n"
 	"--only bystander: what a running fastlod costs those that did not opt in.\n";
 
 static void parse_peers(char *list)
@@ -46,12 +51,13 @@ static void parse(int argc, char **argv)
 		{ "scale", required_argument, NULL, 's' },  { "rcvbuf", required_argument, NULL, 'b' },
 		{ "peers", required_argument, NULL, 'p' },  { "tsv", required_argument, NULL, 't' },
 		{ "quick", no_argument, NULL, 'q' },	    { "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },	    { 0 },
+		{ "sorted", no_argument, NULL, 'S' },	    { "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	bool some = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "r:o:s:b:p:t:qjh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "r:o:s:b:p:t:qSjh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'r': opt.rounds = atoi(optarg); break;
 		case 'o': opt.only = optarg; break;
@@ -60,11 +66,16 @@ static void parse(int argc, char **argv)
 		case 'p': parse_peers(optarg); some = true; break;
 		case 't': opt.tsv = optarg; break;
 		case 'q': opt.quick = true; opt.rounds = 3; break;
+		case 'S': opt.sorted = true; break;
 		case 'j': opt.json = true; break;
 		default:
 			fputs(usage, c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 1);
 		}
+	}
+	if (opt.sorted && opt.json) {
+		fputs("bench: --sorted and --json are two ways to print\n", stderr);
+		exit(1);
 	}
 	if (opt.rounds < 1 || opt.rounds > MAX_ROUNDS || opt.scale <= 0) {
 		fprintf(stderr, "bench: --rounds is 1 to %d, --scale above 0\n", MAX_ROUNDS);
@@ -72,38 +83,66 @@ static void parse(int argc, char **argv)
 	}
 	opt.peer[TCP] = true;
 	for (int i = 0; i < PEERS && !some; i++)
-		opt.peer[i] = true;
+		opt.peer[i] = !opt.sorted || i <= OBSERVED;
 }
 
-/* A pipe has no connect, and takes four files; a fixed receive buffer means nothing to what has none. */
+/*
+ * A pipe has no connect, and takes four files; a fixed receive buffer means nothing to what has none. A crowd is a
+ * question to fastlod's table; the textbook sockmap has no room for one.
+ */
 static bool fits(enum peer peer, const struct cell *c)
 {
 	if (peer == PIPE && (c->work == CONNECT || 4 * c->conns > files_limit()))
 		return false;
+	if (c->work == CROWDED)
+		return peer == TCP || peer == EAGER || peer == OBSERVED;
 	return !c->rcvbuf || (peer != UNIX && peer != PIPE);
+}
+
+static void measure_round(const struct cell *cells, int at, struct result *ret, int round)
+{
+	for (int i = 0; i < PEERS; i++) {
+		int p = round % 2 ? PEERS - 1 - i : i;
+		struct sample *s = ret->at[p] ? &ret->at[p][round] : NULL;
+
+		if (!s)
+			continue;
+		s->error = worker_sample(p, at, s);
+		if (s->error)
+			fprintf(stderr, "bench: %s, %s: %s\n", cells[at].name, peer_names[p], strerror(-s->error));
+	}
 }
 
 static void measure(const struct cell *cells, int at, struct result *ret)
 {
-	const struct cell *c = &cells[at];
-	int rounds = c->conns >= CROWD && opt.rounds > CROWD_ROUNDS ? CROWD_ROUNDS : opt.rounds;
+	static struct sample nothing;
 
-	for (int p = 0; p < PEERS; p++)
-		if (opt.peer[p] && fits(p, c))
-			ret->at[p] = calloc(opt.rounds, sizeof(struct sample));
 	for (int i = 0; i < opt.rounds; i++)
-		for (int p = 0; p < PEERS; p++) {
-			if (!ret->at[p])
-				continue;
-			if (i >= rounds) {
-				ret->at[p][i].error = -ECANCELED;
-				continue;
-			}
-			ret->at[p][i].error = worker_sample(p, at, &ret->at[p][i]);
-			if (ret->at[p][i].error)
-				fprintf(stderr, "bench: %s, %s: %s\n", c->name, peer_names[p],
-					strerror(-ret->at[p][i].error));
+		measure_round(cells, at, ret, i);
+	for (int p = 0; p < PEERS && cells[at].work == MANY; p++)
+		if (ret->at[p])
+			worker_sample(p, NO_CELL, &nothing);
+}
+
+/* Cells that differ in the crowd only, by turns: up and down again. */
+static void measure_crowded(const struct cell *cells, int from, int n, struct result *results)
+{
+	static struct sample nothing;
+	bool down = false;
+
+	for (int round = 0; round < opt.rounds; round += STAY, down = !down)
+		for (int step = 0; step < n; step++) {
+			int at = from + (down ? n - 1 - step : step);
+
+			for (int p = 0; p < PEERS; p++)
+				if (results[at].at[p]) /* all crowds are there before anything is measured */
+					worker_sample(p, at, &nothing);
+			for (int i = round; i < round + STAY && i < opt.rounds; i++)
+				measure_round(cells, at, &results[at], i);
 		}
+	for (int p = 0; p < PEERS; p++)
+		if (results[from].at[p])
+			worker_sample(p, NO_CELL, &nothing);
 }
 
 static int start(const struct cell *cells)
@@ -125,26 +164,47 @@ static int start(const struct cell *cells)
 	return r;
 }
 
-static void run(const struct cell *cells, int n, struct json_object *all, FILE *tsv)
+static void report_rest(const struct cell *cells, const struct result *results, int n)
 {
-	struct result *results = calloc(n, sizeof(*results));
-
-	for (int i = 0; i < n; i++) {
-		if (i == 0 && !opt.json)
-			report_head(VALUE);
-		measure(cells, i, &results[i]);
-		if (!opt.json)
-			report_row(&cells[i], &results[i], VALUE);
-		json_object_array_add(all, json_cell(&cells[i], &results[i]));
-		tsv_cell(tsv, &cells[i], &results[i]);
-	}
-	for (enum metric m = CPU_CLIENT; m < METRICS && !opt.json && n; m++) {
+	for (enum metric m = CPU_CLIENT; m < METRICS; m++) {
 		report_head(m);
 		for (int i = 0; i < n; i++)
 			report_row(&cells[i], &results[i], m);
 	}
-	for (int i = 0; i < n && !opt.json; i++)
+	report_crowded(cells, results, n);
+	for (int i = 0; i < n; i++)
 		report_percentiles(&cells[i], &results[i]);
+}
+
+static void run(const struct cell *cells, int n, struct json_object *all, FILE *tsv)
+{
+	struct result *results = calloc(n, sizeof(*results));
+	bool tables = !opt.json && !opt.sorted;
+
+	for (int i = 0; i < n; i++)
+		for (int p = 0; p < PEERS; p++)
+			if (opt.peer[p] && fits(p, &cells[i]))
+				results[i].at[p] = calloc(opt.rounds, sizeof(struct sample));
+	if (tables)
+		report_head(VALUE);
+	for (int i = 0, next; i < n; i = next) {
+		for (next = i + 1; next < n && cells[i].work == CROWDED && cells[next].work == CROWDED;)
+			next++;
+		if (cells[i].work == CROWDED)
+			measure_crowded(cells, i, next - i, results);
+		else
+			measure(cells, i, &results[i]);
+		for (int at = i; at < next; at++) {
+			if (tables)
+				report_row(&cells[at], &results[at], VALUE);
+			json_object_array_add(all, json_cell(&cells[at], &results[at]));
+			tsv_cell(tsv, &cells[at], &results[at]);
+		}
+	}
+	if (tables)
+		report_rest(cells, results, n);
+	if (opt.sorted)
+		report_sorted(cells, results, n);
 	for (int i = 0; i < n; i++)
 		for (int p = 0; p < PEERS; p++)
 			free(results[i].at[p]);
@@ -168,7 +228,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench: cannot write '%s': %s\n", opt.tsv, strerror(errno));
 		return 1;
 	}
-	if (env_up(NULL) < 0)
+	if (env_up(CROWD_CONFIG) < 0)
 		return 1;
 	doc = json_head();
 	json_object_object_add(doc, "cells", all);
@@ -182,7 +242,7 @@ int main(int argc, char **argv)
 			worker_stop(p);
 	}
 	n = bystander_cells(others);
-	if (r == 0 && n)
+	if (r == 0 && n && !opt.sorted)
 		r = bystanders_run(others, n, all, tsv);
 	if (opt.json)
 		puts(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY));

@@ -11,12 +11,13 @@
 
 #define MAX_ROUNDS 101
 #define MAX_CELLS 160
+#define MAX_OTHERS 50000
 #define READ_SIZE 65536 /* at least, of a reader that polls: with less it would be the slower end */
 
 enum peer { TCP, EAGER, OBSERVED, SOCKMAP, UNIX, PIPE, PEERS, SERVED = PEERS, ALL_PEERS }; /* SERVED: bystanders.c */
 extern const char *const peer_names[ALL_PEERS];
 
-enum work { ROUND_TRIP, STREAM, DUPLEX, MANY, CONNECT, RATE, SETSOCKOPT };
+enum work { ROUND_TRIP, STREAM, DUPLEX, MANY, CROWDED, CONNECT, RATE, SETSOCKOPT };
 enum place { ONE_CPU, TWO_CPUS, UNPINNED };
 
 struct cell {
@@ -30,6 +31,7 @@ struct cell {
 	bool slow;   /* the reader spends time per byte, more than the writer needs */
 	int rcvbuf;  /* 0: the default */
 	int conns;
+	int others;  /* pairs that are open besides and say nothing; CROWDED */
 	int rate;    /* messages per second; RATE */
 	double seconds;
 };
@@ -37,7 +39,7 @@ struct cell {
 extern struct {
 	int rounds, rcvbuf;
 	double scale;
-	bool json, quick;
+	bool json, quick, sorted;
 	const char *only, *tsv;
 	bool peer[ALL_PEERS];
 } opt;
@@ -81,6 +83,10 @@ int peer_accept(int listener);
 int worker_start(enum peer peer, const struct cell *cells);
 void worker_stop(enum peer peer);
 int worker_sample(enum peer peer, int cell, struct sample *ret); /* may give up: -ETIMEDOUT */
+#define NO_CELL (-1) /* closes what was kept */
+
+/* ---- crowd.c: in the worker. So many pairs of that peer are open afterwards, besides those of samples. */
+int crowd_set(enum peer peer, int pairs);
 
 /* ---- sample.c, work_*.c: in the worker */
 struct shared { /* with the server, a process of its own */
@@ -93,6 +99,8 @@ struct run {
 	enum peer peer;
 	struct connection *conns;
 	int n;
+	int epoll;  /* of this process; MANY */
+	pid_t server;
 	int listener;
 	uint16_t port;
 	struct shared *shared;
@@ -101,8 +109,8 @@ struct run {
 	size_t read_size;
 	double start, until; /* the client's */
 };
+/* What MANY and CROWDED opened stays open until a sample of no cell, NULL. */
 void sample_take(enum peer peer, const struct cell *c, struct sample *ret);
-void server_ready(struct run *r);
 double now(void);
 double cpu_used(void);
 /* False: the other end is gone. An eager socket's blocking receive may say EAGAIN (docs/DEVIATIONS.md): again. */
@@ -111,6 +119,7 @@ ssize_t get_some(const struct cell *c, int fd, char *mem, size_t len); /* > 0, o
 bool put(const struct cell *c, int fd, const char *mem, size_t len);
 
 struct work_ops {
+	void (*prepare)(struct run *r, int side); /* in its process, once, not measured; may be NULL */
 	void (*server)(struct run *r); /* until the client ends */
 	bool (*client)(struct run *r); /* sets the sample's value, messages and bytes, unless settle does */
 	void (*settle)(struct run *r); /* after the server's end; may be NULL */
@@ -121,7 +130,7 @@ extern const struct work_ops round_trip_ops, stream_ops, duplex_ops, many_ops, c
 struct result {
 	struct sample *at[ALL_PEERS]; /* each an array of rounds; NULL: not measured */
 };
-enum metric { VALUE, CPU_CLIENT, CPU_SERVER, METRICS };
+enum metric { VALUE, CPU_CLIENT, CPU_SERVER, CPU_BOTH, METRICS };
 struct summary {
 	double median, low, high; /* quartiles */
 	double ratio, ratio_low, ratio_high; /* to the base peer, of the same round */
@@ -130,11 +139,16 @@ struct summary summarize(const struct result *r, enum peer peer, enum peer base,
 void report_head(enum metric m);
 void report_row(const struct cell *c, const struct result *r, enum metric m);
 void report_percentiles(const struct cell *c, const struct result *r);
+void report_crowded(const struct cell *cells, const struct result *results, int n);
+double spliced_share(const struct result *r, enum peer peer);
 struct hist *result_hist(const struct result *r, enum peer peer); /* of all rounds; free() it */
 struct json_object *json_cell(const struct cell *c, const struct result *r);
 struct json_object *json_head(void);
 void tsv_head(FILE *to);
 void tsv_cell(FILE *to, const struct cell *c, const struct result *r);
+
+/* ---- report_sorted.c */
+void report_sorted(const struct cell *cells, const struct result *results, int n);
 
 /* ---- bystanders.c: after the matrix; stops and starts fastlod */
 int bystanders_run(const struct cell *cells, int n, struct json_object *all, FILE *tsv);

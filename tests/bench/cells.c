@@ -10,14 +10,16 @@
 
 #define SECONDS 0.08	   /* of a sample: short, since what counts is the number of interleaved rounds */
 #define FIXED_RCVBUF 262144
+#define MANY_SECONDS 1e-4  /* of a sample, per connection: each is asked several times */
+#define CROWDED_SECONDS 0.25 /* long enough that fastlod, which has more to look after, takes its share of the CPU */
 #define CROWD 10000	   /* connections, if the limit of open files allows: both ends start in one process */
 #define SPARE_FILES 64
 
 static const size_t trip_sizes[] = { 1, 64, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 0 };
-static const size_t polled_sizes[] = { 64, 4 << 10, 64 << 10, 0 };
 static const size_t stream_sizes[] = { 1, 64, 1 << 10, 4 << 10, 64 << 10, 1 << 20, 0 };
 static const size_t goal_sizes[] = { 64, 4 << 10, 64 << 10, 1 << 20, 0 };
 static const size_t few_sizes[] = { 64, 64 << 10, 0 };
+static const int crowds[] = { 0, 1000, 10000, MAX_OTHERS };
 static const char *const places[] = { "one CPU", "two CPUs", "unpinned" };
 
 static struct {
@@ -43,6 +45,8 @@ static void add(struct cell c, const char *what)
 	n = snprintf(c.name, sizeof(c.name), "%s %s, %s", what, size_name(c.msg), places[c.place]);
 	if (c.conns > 1)
 		n += snprintf(c.name + n, sizeof(c.name) - n, ", %d connections", c.conns);
+	if (c.work == CROWDED)
+		n += snprintf(c.name + n, sizeof(c.name) - n, ", %d others open", c.others);
 	if (c.rate)
 		n += snprintf(c.name + n, sizeof(c.name) - n, ", %d per s", c.rate);
 	snprintf(c.name + n, sizeof(c.name) - n, "%s%s%s", c.polled && c.work == ROUND_TRIP ? ", poll" : "",
@@ -90,7 +94,12 @@ static void add_others(void)
 					   .more_is_better = true }, "both ways");
 	for (int i = 0; i < 4; i++)
 		add((struct cell){ .work = MANY, .place = TWO_CPUS, .msg = 64, .polled = true, .conns = conns[i],
-				   .unit = "k/s", .more_is_better = true }, "epoll");
+				   .seconds = conns[i] > 1000 ? conns[i] * MANY_SECONDS : 0, .unit = "k/s",
+				   .more_is_better = true }, "epoll");
+	for (int i = 0; i < 4; i++)
+		add((struct cell){ .work = CROWDED, .msg = 64, .polled = true, .others = crowds[i],
+				   .seconds = CROWDED_SECONDS,
+				   .unit = "us" }, "round trip");
 	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++)
 		add((struct cell){ .work = CONNECT, .place = p, .msg = 64, .unit = "k/s", .more_is_better = true },
 		    "connect");
@@ -99,12 +108,27 @@ static void add_others(void)
 				   .seconds = 0.2, .unit = "us" }, "latency");
 }
 
+/* --only: alternatives between bars */
+static bool wanted(const char *name)
+{
+	const char *at = opt.only;
+
+	while (at) {
+		size_t len = strcspn(at, "|");
+
+		if (memmem(name, strlen(name), at, len))
+			return true;
+		at = at[len] ? at + len + 1 : NULL;
+	}
+	return !opt.only;
+}
+
 static int keep(struct cell *ret)
 {
 	int kept = 0;
 
 	for (int i = 0; i < list.n; i++)
-		if (!opt.only || strstr(ret[i].name, opt.only))
+		if (wanted(ret[i].name))
 			ret[kept++] = ret[i];
 	return kept;
 }
@@ -115,16 +139,17 @@ int cells_make(struct cell *ret, int max)
 	list.max = max;
 	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++) {
 		add_trips(p, false, trip_sizes);
-		add_trips(p, true, polled_sizes);
+		add_trips(p, true, trip_sizes);
 	}
 	add_trips(UNPINNED, true, few_sizes);
 	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++)
 		add_streams(p, false, 0, stream_sizes);
 	add_streams(UNPINNED, false, 0, few_sizes);
 	/* message by message, in blocking calls */
-	for (const size_t *s = goal_sizes; *s; s++)
-		add((struct cell){ .work = STREAM, .msg = *s, .unit = "Gbit/s", .more_is_better = true },
-		    "stream, blocking");
+	for (enum place p = ONE_CPU; p <= TWO_CPUS; p++)
+		for (const size_t *s = goal_sizes; *s; s++)
+			add((struct cell){ .work = STREAM, .place = p, .msg = *s, .unit = "Gbit/s",
+					   .more_is_better = true }, "stream, blocking");
 	add_streams(TWO_CPUS, false, FIXED_RCVBUF, stream_sizes);
 	add_streams(TWO_CPUS, true, 0, stream_sizes);
 	add_streams(TWO_CPUS, true, FIXED_RCVBUF, stream_sizes);

@@ -15,7 +15,9 @@ static double value_of(const struct sample *s, enum metric m)
 		return NAN;
 	if (m == VALUE)
 		return s->value;
-	return s->messages ? s->cpu[m == CPU_CLIENT ? CLIENT : SERVER] / s->messages * 1e6 : NAN;
+	if (!s->messages)
+		return NAN;
+	return ((m != CPU_SERVER ? s->cpu[CLIENT] : 0) + (m != CPU_CLIENT ? s->cpu[SERVER] : 0)) / s->messages * 1e6;
 }
 
 struct summary summarize(const struct result *r, enum peer peer, enum peer base, enum metric m, int rounds)
@@ -39,7 +41,7 @@ struct summary summarize(const struct result *r, enum peer peer, enum peer base,
 	return s;
 }
 
-static double spliced_share(const struct result *r, enum peer peer)
+double spliced_share(const struct result *r, enum peer peer)
 {
 	double shares[MAX_ROUNDS];
 
@@ -52,7 +54,7 @@ void report_head(enum metric m)
 {
 	static const char *const titles[METRICS] = {
 		"medians; then ratio to tcp [quartiles]", "CPU of the client (sender), us per message; ratios",
-		"CPU of the server (reader), us per message; ratios",
+		"CPU of the server (reader), us per message; ratios", "CPU of both, us per message; ratios",
 	};
 
 	printf("\n%-46s %9s %-6s", titles[m], "tcp", "");
@@ -84,6 +86,38 @@ void report_row(const struct cell *c, const struct result *r, enum metric m)
 			printf(" %4.0f%%", 100 * spliced_share(r, p));
 	putchar('\n');
 	fflush(stdout);
+}
+
+/* Each round beside the same round of the same peer without a crowd: its time, and what both ends used. */
+static void report_crowd(const struct cell *c, const struct result *r, const struct result *alone, enum peer p)
+{
+	double took[MAX_ROUNDS], cpu[MAX_ROUNDS];
+
+	for (int k = 0; k < opt.rounds; k++) {
+		took[k] = value_of(&r->at[p][k], VALUE) / value_of(&alone->at[p][k], VALUE);
+		cpu[k] = value_of(&r->at[p][k], CPU_BOTH) / value_of(&alone->at[p][k], CPU_BOTH);
+	}
+	printf("%6d %-39s %.3f [%.3f-%.3f]  %.3f [%.3f-%.3f]\n", c->others, peer_names[p],
+	       quantile(took, opt.rounds, 0.5), quantile(took, opt.rounds, 0.25), quantile(took, opt.rounds, 0.75),
+	       quantile(cpu, opt.rounds, 0.5), quantile(cpu, opt.rounds, 0.25), quantile(cpu, opt.rounds, 0.75));
+}
+
+void report_crowded(const struct cell *cells, const struct result *results, int n)
+{
+	const struct result *alone = NULL;
+
+	for (int i = 0; i < n; i++) {
+		if (cells[i].work != CROWDED)
+			continue;
+		if (!alone) {
+			printf("\n%-46s %-20s CPU of both ends\n", "with so many others open, beside none", "time");
+			alone = &results[i];
+			continue;
+		}
+		for (int p = TCP; p < PEERS; p++)
+			if (results[i].at[p])
+				report_crowd(&cells[i], &results[i], alone, p);
+	}
 }
 
 struct hist *result_hist(const struct result *r, enum peer peer)

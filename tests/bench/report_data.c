@@ -9,7 +9,8 @@
 
 #include "bench.h"
 
-static const char *const works[] = { "round_trip", "stream", "both_ways", "epoll", "connect", "latency", "setsockopt" };
+static const char *const works[] = { "round_trip", "stream",  "both_ways", "epoll",
+				     "crowded",	   "connect", "latency",   "setsockopt" };
 static const char *const places[] = { "one", "two", "unpinned" };
 static const double percents[] = { 50, 90, 99, 99.9 };
 
@@ -74,6 +75,7 @@ struct json_object *json_cell(const struct cell *c, const struct result *r)
 	text(j, "better", c->more_is_better ? "more" : "less");
 	json_object_object_add(j, "message", json_object_new_int64(c->msg));
 	json_object_object_add(j, "connections", json_object_new_int(c->conns));
+	json_object_object_add(j, "others", json_object_new_int(c->others));
 	json_object_object_add(j, "rate", json_object_new_int(c->rate));
 	json_object_object_add(j, "rcvbuf", json_object_new_int(opt.rcvbuf ? opt.rcvbuf : c->rcvbuf));
 	json_object_object_add(j, "polled", json_object_new_boolean(c->polled));
@@ -104,7 +106,7 @@ struct json_object *json_head(void)
 void tsv_head(FILE *to)
 {
 	fputs("work\tcpus\tpolled\tslow\trcvbuf\tconnections\trate\tmessage\tpeer\tunit\tmedian\tlow\thigh\tratio\t"
-	      "ratio_low\tratio_high\tspliced\tclient_us\tserver_us\tp50\tp90\tp99\tp99.9\n", to);
+	      "ratio_low\tratio_high\tspliced\tclient_us\tserver_us\tp50\tp90\tp99\tp99.9\tothers\n", to);
 }
 
 void tsv_cell(FILE *to, const struct cell *c, const struct result *r)
@@ -122,7 +124,7 @@ void tsv_cell(FILE *to, const struct cell *c, const struct result *r)
 				summarize(r, p, TCP, CPU_SERVER, opt.rounds).median);
 			for (int i = 0; i < 4; i++)
 				fprintf(to, "\t%g", hist_percentile(h, percents[i]));
-			fputc('\n', to);
+			fprintf(to, "\t%d\n", c->others);
 		}
 		free(h);
 	}

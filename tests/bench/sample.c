@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One sample: opens the connections, exchanges enough over each that an observed pair is admitted, forks the
- * server, runs the client for the cell's time, and collects what both used.
+ * server, runs the client for the cell's time, and collects what both used. Many connections are kept, with their
+ * server, for the next sample of the same cell: to open them takes longer than the sample.
  */
 #include <errno.h>
 #include <math.h>
@@ -12,16 +13,19 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
 
+#define ADMISSION_MS 30000 /* of observed pairs, where there are many: fastlod takes them one by one */
 #define WARM 24		/* exchanges; observe_reads is 16 */
 #define SPLICED_OF 64	/* connections that are asked for their share */
 
 static const struct work_ops *const works[] = {
 	[ROUND_TRIP] = &round_trip_ops, [STREAM] = &stream_ops,	  [DUPLEX] = &duplex_ops, [MANY] = &many_ops,
-	[CONNECT] = &connect_ops,	[RATE] = &rate_ops,	  [SETSOCKOPT] = &setsockopt_ops,
+	[CROWDED] = &round_trip_ops,	[CONNECT] = &connect_ops, [RATE] = &rate_ops,
+	[SETSOCKOPT] = &setsockopt_ops,
 };
 
 static void place(const struct cell *c, int side)
@@ -49,6 +53,16 @@ static int warm(struct run *r)
 	return 0;
 }
 
+/* Otherwise the first samples would be of observing, the later ones of splicing. */
+static void await_admission(const struct run *r)
+{
+	int64_t until = now_ms() + ADMISSION_MS;
+
+	for (int i = 0; i < r->n; i++)
+		while (info(r->conns[i].out[CLIENT]).state == FASTLO_STATE_OBSERVING && tick(until))
+			;
+}
+
 static int run_open(struct run *r)
 {
 	bool sockets = r->peer != PIPE && (r->peer != UNIX || r->cell->work == CONNECT);
@@ -60,13 +74,23 @@ static int run_open(struct run *r)
 		e = connection_open(&r->conns[r->n], r->peer, r->cell, r->listener, r->port);
 		r->n += e == 0;
 	}
-	return e < 0 ? e : warm(r);
+	if (e == 0)
+		e = warm(r);
+	if (e == 0 && r->peer == OBSERVED && (r->cell->work == MANY || r->cell->work == CROWDED))
+		await_admission(r);
+	return e;
 }
 
 static void run_close(struct run *r, int side)
 {
 	for (int i = 0; i < r->n; i++)
 		connection_close(&r->conns[i], side);
+}
+
+static void prepare(struct run *r, int side)
+{
+	if (works[r->cell->work]->prepare)
+		works[r->cell->work]->prepare(r, side);
 }
 
 static void serve(struct run *r)
@@ -76,11 +100,23 @@ static void serve(struct run *r)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	run_close(r, CLIENT);
 	place(r->cell, SERVER);
+	prepare(r, SERVER);
 	cpu = cpu_used();
 	r->shared->ready = 1;
 	works[r->cell->work]->server(r);
 	r->shared->cpu = cpu_used() - cpu;
 	_exit(0);
+}
+
+/* Another process; what it does after the client's last call is not in it. */
+static double cpu_used_by(pid_t pid)
+{
+	struct timespec t = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) == 0)
+		clock_gettime(clock, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 static void count(const struct run *r, double *ret_spliced, double *ret_tcp)
@@ -96,17 +132,18 @@ static void count(const struct run *r, double *ret_spliced, double *ret_tcp)
 
 static int drive(struct run *r)
 {
-	double spliced[2], tcp[2], cpu;
+	double spliced[2], tcp[2], cpu, server;
 	bool good;
 
-	while (!r->shared->ready)
-		sched_yield();
+	memset(r->sample, 0, sizeof(*r->sample));
 	count(r, &spliced[0], &tcp[0]);
+	server = cpu_used_by(r->server);
 	cpu = cpu_used();
 	r->start = now();
 	r->until = r->start + r->cell->seconds;
 	good = works[r->cell->work]->client(r);
 	r->sample->cpu[CLIENT] = cpu_used() - cpu;
+	r->sample->cpu[SERVER] = cpu_used_by(r->server) - server;
 	count(r, &spliced[1], &tcp[1]);
 	spliced[1] -= spliced[0];
 	tcp[1] -= tcp[0];
@@ -114,47 +151,83 @@ static int drive(struct run *r)
 	return good ? 0 : -EPIPE;
 }
 
-static int with_server(struct run *r)
+static int start_server(struct run *r)
 {
-	pid_t pid;
-	int e;
-
 	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
+	r->server = fork();
+	if (r->server < 0)
 		return -errno;
-	if (pid == 0)
+	if (r->server == 0)
 		serve(r);
 	run_close(r, SERVER);
 	place(r->cell, CLIENT);
-	e = drive(r);
+	prepare(r, CLIENT);
+	while (!r->shared->ready)
+		sched_yield();
+	return 0;
+}
+
+static int run_start(struct run *r, enum peer peer, const struct cell *c)
+{
+	int e;
+
+	*r = (struct run){ .cell = c, .peer = peer, .epoll = -1, .listener = -1 };
+	r->conns = calloc(c->conns, sizeof(*r->conns));
+	r->read_size = c->polled && c->msg < READ_SIZE ? READ_SIZE : c->msg;
+	r->mem = calloc(1, r->read_size);
+	r->shared = mmap(NULL, sizeof(*r->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	e = r->conns && r->mem && r->shared != MAP_FAILED ? run_open(r) : -ENOMEM;
+	return e < 0 ? e : start_server(r);
+}
+
+/* The server ends when it sees the end of its connections. */
+static void run_end(struct run *r, bool failed)
+{
 	run_close(r, CLIENT);
-	if (e < 0)
-		kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	r->sample->cpu[SERVER] = r->shared->cpu;
-	if (e == 0 && works[r->cell->work]->settle)
-		works[r->cell->work]->settle(r);
-	return e;
+	run_close(r, SERVER);
+	if (r->server > 0 && failed)
+		kill(r->server, SIGKILL);
+	if (r->server > 0)
+		waitpid(r->server, NULL, 0);
+	if (r->epoll >= 0)
+		close(r->epoll);
+	if (r->listener >= 0)
+		close(r->listener);
+}
+
+static void run_free(struct run *r)
+{
+	munmap(r->shared, sizeof(*r->shared));
+	free(r->mem);
+	free(r->conns);
+	memset(r, 0, sizeof(*r));
 }
 
 void sample_take(enum peer peer, const struct cell *c, struct sample *ret)
 {
-	struct run r = { .cell = c, .peer = peer, .listener = -1, .sample = ret };
+	static struct run r;
 
-	memset(ret, 0, sizeof(*ret));
-	r.conns = calloc(c->conns, sizeof(*r.conns));
-	r.read_size = c->polled && c->msg < READ_SIZE ? READ_SIZE : c->msg;
-	r.mem = calloc(1, r.read_size);
-	r.shared = mmap(NULL, sizeof(*r.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ret->error = r.conns && r.mem && r.shared != MAP_FAILED ? run_open(&r) : -ENOMEM;
+	if (!c && r.cell) {
+		run_end(&r, false);
+		run_free(&r);
+	}
+	ret->error = crowd_set(peer, c ? c->others : 0);
+	if (!c)
+		return;
+	if (ret->error == 0 && !r.cell)
+		ret->error = run_start(&r, peer, c);
+	r.sample = ret;
 	if (ret->error == 0)
-		ret->error = with_server(&r);
-	run_close(&r, CLIENT);
-	run_close(&r, SERVER);
-	if (r.listener >= 0)
-		close(r.listener);
-	munmap(r.shared, sizeof(*r.shared));
-	free(r.mem);
-	free(r.conns);
+		ret->error = drive(&r);
+	if (ret->error == 0 && c->work == MANY)
+		return;
+	if (!r.cell)
+		return;
+	run_end(&r, ret->error < 0);
+	if (ret->error == 0) {
+		ret->cpu[SERVER] = r.shared->cpu;
+		if (works[c->work]->settle)
+			works[c->work]->settle(&r);
+	}
+	run_free(&r);
 }

@@ -10,25 +10,22 @@
 
 #define AT_ONCE 32 /* requests on their way */
 
-static int watch(struct run *r, int side)
+static void many_prepare(struct run *r, int side)
 {
-	int ep = epoll_create1(EPOLL_CLOEXEC);
-
+	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (int i = 0; i < r->n; i++) {
 		struct epoll_event e = { .events = EPOLLIN, .data.u32 = i };
 
-		epoll_ctl(ep, EPOLL_CTL_ADD, r->conns[i].in[side], &e);
+		epoll_ctl(r->epoll, EPOLL_CTL_ADD, r->conns[i].in[side], &e);
 	}
-	return ep;
 }
 
 static void many_server(struct run *r)
 {
 	struct epoll_event e[AT_ONCE];
-	int ep = watch(r, SERVER);
 
 	for (;;) {
-		int n = epoll_wait(ep, e, AT_ONCE, -1);
+		int n = epoll_wait(r->epoll, e, AT_ONCE, -1);
 
 		if (n < 0 && errno != EINTR)
 			return;
@@ -45,7 +42,7 @@ static void many_server(struct run *r)
 /* A request on each of the next connections, then all their answers, as they come. */
 static bool many_client(struct run *r)
 {
-	int ep = watch(r, CLIENT), batch = r->n < AT_ONCE ? r->n : AT_ONCE, at = 0;
+	int batch = r->n < AT_ONCE ? r->n : AT_ONCE, at = 0;
 	struct epoll_event e[AT_ONCE];
 	double n = 0, took;
 
@@ -54,7 +51,7 @@ static bool many_client(struct run *r)
 			if (!put(r->cell, r->conns[at].out[CLIENT], r->mem, r->cell->msg))
 				return false;
 		for (int left = batch; left;) {
-			int ready = epoll_wait(ep, e, AT_ONCE, -1);
+			int ready = epoll_wait(r->epoll, e, AT_ONCE, -1);
 
 			if (ready < 0 && errno != EINTR)
 				return false;
@@ -65,14 +62,13 @@ static bool many_client(struct run *r)
 		n += batch;
 		took = now() - r->start;
 	} while (r->start + took < r->until);
-	close(ep);
 	r->sample->messages = n;
 	r->sample->bytes = n * r->cell->msg;
 	r->sample->value = n / took / 1000;
 	return true;
 }
 
-const struct work_ops many_ops = { .server = many_server, .client = many_client };
+const struct work_ops many_ops = { .prepare = many_prepare, .server = many_server, .client = many_client };
 
 /* The last connection says so by its first byte. */
 static void connect_server(struct run *r)

@@ -17,7 +17,7 @@
 #include "redirect.h"
 
 #define SLACK_MS 30000 /* what a sample may take beyond its time, */
-#define SLACK_CONN_MS 10 /* and for each connection that it opens */
+#define SLACK_CONN_MS 10 /* and for each connection that it opens or closes */
 
 static struct worker {
 	pid_t pid;
@@ -69,10 +69,11 @@ static void work(enum peer peer, const struct cell *cells, int ns, int fd)
 		r = enter_cgroup(peer, cgroup, sizeof(cgroup), &own);
 	send(fd, &r, sizeof(r), MSG_NOSIGNAL);
 	while (r == 0 && recv(fd, &cell, sizeof(cell), 0) == sizeof(cell)) {
-		sample_take(peer, &cells[cell], &s);
+		sample_take(peer, cell == NO_CELL ? NULL : &cells[cell], &s);
 		if (send(fd, &s, sizeof(s), MSG_NOSIGNAL) < 0)
 			break;
 	}
+	sample_take(peer, NULL, &s);
 	leave_cgroup(cgroup, own);
 	_exit(r < 0);
 }
@@ -123,8 +124,12 @@ int worker_sample(enum peer peer, int cell, struct sample *ret)
 	struct worker *w = &workers[peer];
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
 	const struct cell *cells = w->cells;
-	int limit = SLACK_MS + SLACK_CONN_MS * cells[cell].conns + (int)(cells[cell].seconds * 1000), r;
+	int limit = SLACK_MS, r;
 
+	if (cell == NO_CELL || cells[cell].work == CROWDED)
+		limit += SLACK_CONN_MS * MAX_OTHERS;
+	else
+		limit += SLACK_CONN_MS * cells[cell].conns + (int)(cells[cell].seconds * 1000);
 	if (send(w->fd, &cell, sizeof(cell), MSG_NOSIGNAL) < 0)
 		return -errno;
 	if (poll(&p, 1, limit) == 1)

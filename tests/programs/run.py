@@ -61,7 +61,7 @@ def stalls():
     return sum(int(n) for name, n in zip(names, values) if name in ("TCPTimeouts", "TCPWinProbe"))
 
 
-def run_once(world, program):
+def run_once(world, program, timeout=TIMEOUT):
     """The answer of child(); Failure if it has none, or leaves processes behind."""
     directory = f"{world.dir}/run-of-it"
     os.mkdir(directory)
@@ -77,12 +77,12 @@ def run_once(world, program):
                     child(world, program, directory, out)
             finally:
                 os._exit(0)
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + timeout
         while os.waitpid(pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:
                 stuck = [world.ctl("list")[1] if world.daemon else "", *world.kill_programs()]
                 os.waitpid(pid, 0)
-                raise Failure("\n".join([f"still running after {TIMEOUT} s", *stuck]))
+                raise Failure("\n".join([f"still running after {timeout} s", *stuck]))
             time.sleep(0.02)
         left = world.kill_programs()
         with open(path) as text:
@@ -107,7 +107,7 @@ def human(count):
 def since(before, now):
     """What `fastloctl stats` counted in between: fastlod's own test of the kernel counts, too."""
     reasons = {name: count - before["reasons"].get(name, 0) for name, count in now["reasons"].items()}
-    counts = {key: now[key] - before[key] for key in ("spliced_bytes", "tcp_bytes", "admitted")}
+    counts = {key: now[key] - before[key] for key in ("spliced_bytes", "spliced_msgs", "tcp_bytes", "admitted")}
     return {**counts, "reasons": {name: count for name, count in reasons.items() if count}}
 
 

@@ -4,11 +4,11 @@ a big result, LISTEN/NOTIFY, and a query cancelled by Ctrl-C."""
 import hashlib
 import re
 import signal
-import subprocess
 
+from driver import postgres
 from driver.world import Failure
 
-NEEDS = {"postgres": "postgresql", "initdb": "postgresql", "pgbench": "postgresql", "psql": "postgresql-client"}
+NEEDS = {**postgres.NEEDS, "psql": "postgresql-client"}
 EXPECT = {"observed": "spliced", "eager": "spliced"}
 ROWS = 200_000
 
@@ -59,18 +59,12 @@ def cancel(t, psql, connect):
 
 def run(t):
     port = t.port()
-    t.run("initdb", "-D", f"{t.dir}/data", "-U", "test", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8")
-    # unix sockets off: everything is to go over TCP
-    t.start("postgres", "-D", f"{t.dir}/data", "-p", port, "-k", "", "-c", "listen_addresses=127.0.0.1", "-F",
-            port=port, stop=signal.SIGINT)
-    where = ("-h", "127.0.0.1", "-p", port, "-U", "test")
+    where = postgres.start(t, port)
     connect = ("psql", "-X", "-q", "-A", "-t", *where, "-d", "postgres", "-v", "ON_ERROR_STOP=1")
 
     def psql(command):
         return t.run(*connect, "-c", command)
 
-    t.until(lambda: subprocess.call(list(map(str, ("pg_isready", "-q", *where, "-d", "postgres")))) == 0, "postgres")
-    t.run("pgbench", "-i", "-s", 2, "-q", *where, "postgres")
     for mode in "simple", "extended", "prepared":
         out = t.run("pgbench", "-n", "-c", 8, "-j", 2, "-t", 200, "-M", mode, *where, "postgres")
         if "number of failed transactions: 0 " not in out or "1600/1600" not in out:

@@ -2,14 +2,13 @@
 """redis: values of every size read back and compared, pipelines, publish/subscribe; then redis-benchmark."""
 import asyncio
 import hashlib
-import os
 import random
 import re
 
+from driver import redis
 from driver.world import Failure
 
-# redis-tools has the server too, as redis-check-rdb: the package redis-server would start a service if it was installed
-NEEDS = {"redis-benchmark": "redis-tools", "redis-check-rdb": "redis-tools"}
+NEEDS = redis.NEEDS
 EXPECT = {"observed": "spliced", "eager": "spliced"}
 CLIENTS = 10
 ROUNDS = 200
@@ -86,8 +85,7 @@ async def scenario(port):
 
 def run(t):
     port = t.port()
-    os.symlink(t.find("redis-check-rdb"), f"{t.dir}/redis-server")
-    t.start(f"{t.dir}/redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", port=port)
+    redis.start(t, port)
     seen = asyncio.run(scenario(port))
     for options in ("-n", 60000), ("-n", 300000, "-P", 16), ("-n", 5000, "-d", 50000):
         out = t.run("redis-benchmark", "-p", port, "-t", "set,get", "-c", 50, "-q", *options)

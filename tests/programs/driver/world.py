@@ -83,6 +83,11 @@ class World:
                     lines.append(f"{pid}: {words.read().replace(chr(0), ' ')}")
         return lines
 
+    def cpu_seconds(self):
+        """What the programs have used so far."""
+        with open(f"{self.app}/cpu.stat") as stat:
+            return int(next(line for line in stat if line.startswith("usage_usec")).split()[1]) / 1e6
+
     def kill_programs(self):
         """Whatever is left in the cgroup; what that was."""
         left = self.processes()
@@ -103,13 +108,28 @@ class World:
             raise Failure(f"fastloctl {verb}: exit status {code}: {text.strip()}")
         return json.loads(text)
 
+    def _app_as_policies_name_it(self):
+        return self.app[len(os.path.dirname(self.cgroup)):]
+
+    @contextlib.contextmanager
+    def policy(self, engage):
+        """For the programs' cgroup, while the body runs."""
+        selector = ("--cgroup", self._app_as_policies_name_it())
+        code, text = self.ctl("policy", "add", "by-turns", *selector, "--engage", engage)
+        if code:
+            raise Failure(f"fastloctl policy add: exit status {code}: {text.strip()}")
+        try:
+            yield
+        finally:
+            self.ctl("policy", "remove", "by-turns")
+
     @contextlib.contextmanager
     def fastlod(self, engage):
-        """Runs one, with a policy for the programs' cgroup. Its own end is part of the test."""
-        mount = os.path.dirname(self.cgroup)
+        """Runs one, with a policy for the programs' cgroup unless engage is None. Its own end is part of the test."""
+        policy = f"[policy programs]\ncgroup = {self._app_as_policies_name_it()}\nengage = {engage}\n" if engage else ""
         with open(f"{self.dir}/fastlo.conf", "w") as config:
             config.write(f"[fastlo]\npin_dir = {self.pins}\nrun_dir = {self.dir}/run\ncgroup = {self.cgroup}\n"
-                         f"[policy programs]\ncgroup = {self.app[len(mount):]}\nengage = {engage}\n")
+                         f"{policy}")
         with open(self.log, "w") as log:
             self.daemon = subprocess.Popen([f"{self.bin}/fastlod", "-c", config.name], stdout=log, stderr=log)
         try:

@@ -199,7 +199,7 @@ fl_inline void fl_live_part(struct fl_record *rec, struct fl_slot *slot, __u32 w
 	/* spliced and unread: all of it, less what was returned beyond the TCP bytes */
 	spliced = (BPF_CORE_READ(tp, copied_seq) - side->base) + (__u32)peer->tx.spliced_bytes -
 		  (__u32)side->rx.returned;
-	if (side->flags & FL_F_UNBASED || (__s32)spliced < 0)
+	if (side->flags & FL_F_UNBASED || slot->state == FL_PLAIN || (__s32)spliced < 0)
 		spliced = 0;
 	rec->live[which].queued = tcp + spliced;
 }

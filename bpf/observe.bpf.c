@@ -59,6 +59,9 @@ fl_func void fl_received(struct sock *sk, int ret, int flags)
 	slot = fl_slot_of(sk, &index, &which);
 	if (!slot || (flags & MSG_ERRQUEUE))
 		return;
+	/* plain TCP for good: nobody will ask for its books again */
+	if (slot->state == FL_PLAIN && !fl_passing(slot->stop))
+		return;
 	side = &slot->side[which & 1];
 	if (!(flags & MSG_DONTWAIT)) {
 		habits |= FL_HABIT_BLOCKING;

@@ -150,6 +150,8 @@ fl_inline void fl_owe(__u32 index, struct fl_slot *slot, struct fl_side *a, __u3
 {
 	bool filtered = fl_for_a_while(reason);
 
+	if (slot->stop) /* it leaves already */
+		return;
 	if (!filtered && reason != FL_R_RCVBUF && reason != FL_R_BACKLOG && reason != FL_R_NOT_DRAINED)
 		return;
 	a->tx.debt = fl_debt_add(a->tx.debt, size);

@@ -161,10 +161,11 @@ static int sweep(struct keeper *k)
 	programs_ctl(k->programs)->halves = 0;
 	r = programs_sweep(k->programs, on_record, k);
 	k->swept_at = now_us();
-	k->sweep_took = k->swept_at - start;
 	if (r < 0)
 		log_warn("cannot sweep the table: %s, ignoring", strerror(-r));
 	k->again = k->ops->swept(k->arg, r < 0 ? 1 : k->left);
+	/* somebody waits for the end of a drain: no rest then */
+	k->sweep_took = k->again ? 0 : k->swept_at - start;
 	return r;
 }
 

@@ -60,7 +60,7 @@ static int as_user_down(void **state)
 	return group_down(state);
 }
 
-static void check_refused_as_user(const char *config, const char *words)
+static void check_refused(const char *config, const char *words)
 {
 	char said[4096];
 	int status = env_try_daemon(config, DAEMON_UID, said, sizeof(said));
@@ -149,7 +149,7 @@ static void each_capability_is_needed(void **state)
 	config_text(text, sizeof(text), pins);
 	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
 		env.daemon_as.caps = NEEDED & ~BIT(caps[i].cap);
-		check_refused_as_user(text, caps[i].words);
+		check_refused(text, caps[i].words);
 	}
 	env.daemon_as.caps = NEEDED;
 }
@@ -165,11 +165,11 @@ static void a_place_is_missing(void **state)
 	assert_return_code(chown(path, DAEMON_UID, GROUP_GID), errno);
 	snprintf(path, sizeof(path), "%s/try", env.bpffs);
 	config_text(text, sizeof(text), path);
-	check_refused_as_user(text, path);
-	check_refused_as_user(text, "systemd-tmpfiles");
+	check_refused(text, path);
+	check_refused(text, "systemd-tmpfiles");
 	/* nor a run directory */
 	snprintf(text, sizeof(text), "[fastlo]\npin_dir = %s\nrun_dir = %s/none\ncgroup = %s\n", path, env.dir, env.cgroup);
-	check_refused_as_user(text, "/none'");
+	check_refused(text, "/none'");
 }
 
 /* root's fastlod was killed: its pins are none of another user's business, and are not doubled. */
@@ -184,7 +184,7 @@ static void pins_of_another_user(void **state)
 	ok(env_kill());
 	env.daemon_as.uid = DAEMON_UID;
 	config_text(text, sizeof(text), env.pins);
-	check_refused_as_user(text, "cannot open the pin");
+	check_refused(text, "cannot open the pin");
 	env.daemon_as.uid = 0;
 	ok(env_restart());
 	assert_int_equal(env_sigterm_and_wait(), 0);

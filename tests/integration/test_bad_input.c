@@ -32,7 +32,7 @@ static void the_lock_is_no_file(void **state)
 	assert_return_code(mkdir(path, 0755), errno);
 	snprintf(path, sizeof(path), "%s/nofile/fastlod.pid", env.dir);
 	assert_return_code(mkdir(path, 0755), errno);
-	check_refused("nofile", path);
+	check_start_refused("nofile", path);
 }
 
 /* Policies that were added by hand, damaged: said, and the rest works. */

@@ -54,8 +54,8 @@ static void read_only_bpffs(void **state)
 	open_unread(&p);
 	ok(env_kill());
 	bpffs_writable(false);
-	check_refused("ro", "Read-only file system");
-	check_refused(NULL, "Read-only file system");
+	check_start_refused("ro", "Read-only file system");
+	check_start_refused(NULL, "Read-only file system");
 	check_at_work(&p);
 	bpffs_writable(true);
 	finish(&p);
@@ -72,12 +72,12 @@ static void foreign_pins(void **state)
 	snprintf(path, sizeof(path), "%s/data_ctl", dir);
 	fd = ok(bpf_map_create(BPF_MAP_TYPE_HASH, "foreign", 4, 64, 1, NULL));
 	assert_return_code(bpf_obj_pin(fd, path), errno);
-	check_refused("foreign", "not what a fastlod pins there");
+	check_start_refused("foreign", "not what a fastlod pins there");
 	assert_return_code(unlink(path), errno);
 	close(fd);
 	fd = ok(bpf_map_create(BPF_MAP_TYPE_ARRAY, "foreign", 4, 64, 1, NULL)); /* one that can't be mapped */
 	assert_return_code(bpf_obj_pin(fd, path), errno);
-	check_refused("foreign", "not what a fastlod pins there");
+	check_start_refused("foreign", "not what a fastlod pins there");
 	assert_return_code(access(path, F_OK), errno);
 	assert_return_code(unlink(path), errno);
 	close(fd);
@@ -101,7 +101,7 @@ static void a_pinned_map_of_another_shape(void **state)
 		other = ok(bpf_map_create(BPF_MAP_TYPE_HASH, "other", 8, 24, 7, NULL));
 		assert_return_code(unlink(path), errno);
 		assert_return_code(bpf_obj_pin(other, path), errno);
-		check_refused(NULL, path);
+		check_start_refused(NULL, path);
 		check_at_work(&p);
 		assert_return_code(unlink(path), errno);
 		assert_return_code(bpf_obj_pin(own, path), errno);
@@ -223,7 +223,7 @@ static void pins_are_removed_meanwhile(void **state)
 		check_at_work(&p);
 		sweep_now();
 		assert_true(log_has("had been removed, made again"));
-		check_refused("fastlo", "another fastlod, with another run_dir"); /* a new directory is locked, too */
+		check_start_refused("fastlo", "another fastlod, with another run_dir"); /* a new directory is locked, too */
 		check_at_work(&p);
 		ok(env_kill());
 		check_at_work(&p);

@@ -78,7 +78,7 @@ static inline int group_down(void **state)
 			: (printf("[  SKIPPED ] %zu test(s): need root\n", sizeof(tests) / sizeof((tests)[0])), 0))
 
 /* A fastlod of other places (`name`, below the environment's) or of these (NULL) is refused, in one line with `word`. */
-static inline void check_refused(const char *name, const char *word)
+static inline void check_start_refused(const char *name, const char *word)
 {
 	char text[1024], said[4096], *end;
 	int status;

@@ -130,7 +130,8 @@ static int reload(struct chaos *c, bool with_policies, const char *more, const c
 	began = now_ms();
 	do
 		r = chaos_pause(c, 1);
-	while (r == 0 && !(file_read(env.log, text, sizeof(text)) > 0 && strstr(text, said)) && now_ms() < began + CHAOS_PATIENCE_MS);
+	while (r == 0 && !(file_read(env.log, text, sizeof(text)) > 0 && strstr(text, said)) &&
+	       now_ms() < began + CHAOS_PATIENCE_MS);
 	if (now_ms() - began > slowest_ms)
 		slowest_ms = now_ms() - began;
 	if (r == 0 && !strstr(text, said))
@@ -160,8 +161,9 @@ static int reloaded_step(struct chaos *c)
 
 static int reloaded_proof(struct chaos *c)
 {
-	snprintf(c->run->note, sizeof(c->run->note), ", %u bad files, %u times all policies gone and back, a reload took up to %lld ms",
-		 bad, good, (long long)slowest_ms);
+	snprintf(c->run->note, sizeof(c->run->note),
+		 ", %u bad files, %u times all policies gone and back, a reload took up to %lld ms", bad, good,
+		 (long long)slowest_ms);
 	return good ? run_counted(c->run, "reasons.policy_removed") : run_fail(c->run, "never reloaded");
 }
 

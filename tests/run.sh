@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs suites: O=build tests/run.sh unit fuzz integration conformance torture. Every program of a suite runs to its end, its
 # output is shown, and the last line says `N passed, N failed, N skipped`. STRICT=1: a skip fails.
-# TORTURE_ARGS (--bytes 10G --seconds 10), TIMEOUT (seconds per program, 600), ONLY (a program's name) change what is run.
+# TORTURE_ARGS (--bytes 10G --seconds 6), TIMEOUT (seconds per program, 600), ONLY (a program's name) change what is run.
 set -u
 
 O=${O:-build}
@@ -74,7 +74,7 @@ for name; do
 	conformance) run "$O/tests/conformance/conformance" ;;
 	vm) O=$O run tests/vm/smoke.sh ;;
 	# shellcheck disable=SC2086
-	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 10} ;;
+	torture) run "$O/tests/torture/torture" ${TORTURE_ARGS:---bytes 10G --seconds 6} ;;
 	*)
 		echo "run.sh: no suite '$name' (unit, fuzz, integration, conformance, vm or torture)" >&2
 		exit 1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Pins that fastlod did not leave so: foreign, damaged, incomplete, removed or hidden while it runs, on a read-only bpffs
- * or on none. One clear line, and nothing lost: neither the open pairs nor what is unread.
+ * Pins that fastlod did not leave so: foreign, damaged, incomplete, removed or hidden while it runs, on a read-only
+ * bpffs or on none. One clear line, and nothing lost: neither the open pairs nor what is unread.
  */
 #include "check.h"
 

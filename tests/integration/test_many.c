@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * PAIRS (10,000, or what the environment says) open pairs through fastlod's whole life: killed and started, drained and
- * resumed, stopped, and taken over by a policy from plain TCP. Every pair is checked after each step, byte by byte.
- * Figures are printed, none is judged.
+ * PAIRS (10,000, or what the environment says) open pairs through fastlod's whole life: killed and started, drained
+ * and resumed, stopped, and taken over by a policy from plain TCP. Every pair is checked after each step, byte by
+ * byte. Figures are printed, none is judged.
  */
 #include "check.h"
 

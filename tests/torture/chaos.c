@@ -7,7 +7,6 @@
 
 #include "chaos.h"
 
-#define START_MS 60000
 #define GROW_MS 30000 /* a bulk stream is left to TCP for up to 16 s when it had to leave several times */
 #define TALK (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS | TRAFFIC_CATCHUP | TRAFFIC_BUFFERS)
 
@@ -91,10 +90,9 @@ int chaos_on_tcp(struct chaos *c)
 	return await_residents(c, is_on_tcp, "not back on TCP");
 }
 
-/* The traffic takes all the CPU that there is: it may be a while. */
 int chaos_start(struct chaos *c)
 {
-	int64_t until = now_ms() + START_MS;
+	int64_t until = now_ms() + CHAOS_PATIENCE_MS;
 	int r = env_start();
 
 	while (r == 0 && now_ms() < until) {

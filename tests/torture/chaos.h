@@ -12,6 +12,7 @@
 #define CHAOS_RESIDENTS 2
 #define CHAOS_LASTING 3 /* the residents, and the blocking pair */
 #define CHAOS_MAX 7
+#define CHAOS_PATIENCE_MS 60000 /* with fastlod: the traffic takes all the CPU that there is */
 
 struct chaos {
 	const struct disturbance *d;

@@ -62,7 +62,7 @@ static int killed_step(struct chaos *c)
 	own.kills++;
 	c->run->injected++;
 	r = chaos_pause(c, rnd(&c->rnd) % 50);
-	if (r == 0 && rnd(&c->rnd) % 2)
+	if (r == 0 && own.kills % 2)
 		r = kill_early(c, rnd(&c->rnd) % 2);
 	if (r == 0)
 		r = chaos_start(c);

@@ -15,7 +15,6 @@
 /* The lasting pairs hold three slots, the guests want four and find one. */
 static int full_step(struct chaos *c)
 {
-	c->run->injected += c->d->guests - 1;
 	return chaos_grow(c);
 }
 
@@ -23,6 +22,8 @@ static int full_proof(struct chaos *c)
 {
 	int r = run_counted(c->run, "reasons.table_full");
 
+	if (!env.plain)
+		c->run->injected = env_stat("reasons.table_full");
 	if (r == 0)
 		r = run_counted(c->run, "pairs");
 	if (r == 0 && !env.plain && c->guests_spliced == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * fastlod killed under traffic and followed by another one: a copy of its binary, one whose sk_msg code is another
- * (nothing ever fits into a receive buffer: see NEXT in the Makefile), and one of another ABI, which drains what it finds.
+ * (nothing ever fits into a receive buffer: see NEXT in the Makefile), and one of another ABI, which drains what it
+ * finds.
  */
 #include <errno.h>
 #include <limits.h>

@@ -94,9 +94,10 @@ static void list(void)
 
 static void usage(FILE *to)
 {
-	fputs("usage: torture [--seconds N] [--bytes N[kMGT]] [--connections N] [--seed N] [--scenario NAME] [--faults] [--list]\n"
-	      "Each scenario runs for --seconds (10). With --bytes the plain streams share that many bytes instead. --connections is\n"
-	      "how many mass-churn opens and closes at least. --faults: those scenarios that disturb the traffic.\n"
+	fputs("usage: torture [--seconds N] [--bytes N[kMGT]] [--connections N] [--seed N] [--scenario NAME] [--faults]\n"
+	      "               [--list]\n"
+	      "Each scenario runs for --seconds (10). With --bytes the plain streams share that many bytes instead.\n"
+	      "--connections: how many mass-churn opens and closes at least. --faults: only what disturbs the traffic.\n"
 	      "PLAIN=1 in the environment: without fastlod.\n", to);
 }
 

@@ -7,9 +7,11 @@
 #   tests/vm/run.sh [KERNEL...]         boots each; KERNEL is 6.1 or 6.12 (default: both)
 #
 # Suites: splice_check with each observer (splice/auto, splice/tracepoint, splice/none), then the unit and
-# integration programs that `make tests` has built, then the conformance suite over IPv4; in a boot of its own "systemd", the Debian package's life (systemd.sh).
+# integration programs that `make tests` has built, the clock set under traffic (torture/clock), then the conformance suite
+# over IPv4; in a boot of its own "systemd", the Debian package's life (systemd.sh).
 # At the end a table, kernel x suite x result; of the unit and integration programs those that failed have a line of
-# their own. The last line is `N passed, N failed, N skipped`; a kernel that can't be run (no qemu, no image) counts as one skip. The console of each boot stays in
+# their own. The last line is `N passed, N failed, N skipped`; a kernel that can't be run (no qemu, no image) counts as
+# one skip. The console of each boot stays in
 # $VM_DIR/KERNEL.log. A warning of the test machine's own kernel, or its death, is a failure.
 #
 #   O=build           what to test
@@ -140,6 +142,9 @@ build_image() { # KERNEL
 		install_program "$program" "tests/$name"
 		suite "$name" "./tests/$name"
 	done
+	# the one disturbance that is nobody else's business here
+	install_program "$O/tests/torture/torture" tests/torture/torture
+	suite torture/clock ./tests/torture/torture --scenario clock --seconds 20
 	install_program "$O/tests/conformance/conformance" tests/conformance/conformance
 	mkdir -p "$fl/docs"
 	cp "$root/docs/DEVIATIONS.md" "$fl/docs"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Links. A pinned one whose program has the same tag as the new one is kept as it is: after a restart of the same build
- * the observer has not missed one receive.
+ * Links. A pinned one whose program has the same tag as the new one is kept as it is: after a restart of the same
+ * build the observer has not missed one receive.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -66,10 +66,10 @@ static void reload(void)
 	while (recv(notify_fd, word, sizeof(word), MSG_DONTWAIT) > 0)
 		;
 	assert_return_code(kill(env_daemon(), SIGHUP), errno);
+	/* what was said before may still be on its way */
 	do
 		next_word(word, sizeof(word));
-	while (strstr(word, "WATCHDOG"));
-	assert_non_null(strstr(word, "RELOADING=1"));
+	while (!strstr(word, "RELOADING=1"));
 	at = strstr(word, "MONOTONIC_USEC=");
 	assert_non_null(at);
 	said = strtoull(at + strlen("MONOTONIC_USEC="), NULL, 10);

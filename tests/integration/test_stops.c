@@ -326,6 +326,7 @@ static void peeking_with_waitall(void **state)
 struct flap {
 	struct pair p;
 	atomic_int times; /* that it was found spliced after it had not been */
+	atomic_bool spliced; /* as last found */
 	atomic_int result;
 	atomic_bool *stop;
 };
@@ -333,20 +334,30 @@ struct flap {
 static void *flap_main(void *arg)
 {
 	struct flap *f = arg;
-	bool was = false, is;
 
 	while (!*f->stop && f->result == 0) {
+		bool is;
+
 		f->result = pair_pingpong(&f->p, 1, 64);
 		is = info(f->p.fd[CLIENT]).state == FASTLO_STATE_SPLICED;
-		f->times += is && !was;
-		was = is;
+		f->times += is && !f->spliced;
+		f->spliced = is;
 	}
 	return NULL;
 }
 
+static void await_found(struct flap f[2], bool spliced)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	while (!f[0].result && !f[1].result && (f[0].spliced != spliced || f[1].spliced != spliced) && tick(until))
+		;
+}
+
+/* Every other time the policy goes, or comes back, before anybody may have noticed. */
 static void flapping_policy(void **state)
 {
-	int64_t admitted = env_stat("admitted"), released = env_stat("released"), start = now_ms();
+	int64_t admitted = env_stat("admitted"), released = env_stat("released");
 	atomic_bool stop = false;
 	struct flap f[2] = { { .stop = &stop }, { .stop = &stop } };
 	pthread_t thread[2];
@@ -356,12 +367,14 @@ static void flapping_policy(void **state)
 		ok(pair_open(&f[i].p, i ? V6 : V4, false, false));
 		assert_int_equal(pthread_create(&thread[i], NULL, flap_main, &f[i]), 0);
 	}
-	do {
+	for (int round = 0; round < 60 && !f[0].result && !f[1].result; round++) {
 		policy_add("eager");
-		tick(now_ms() + 1);
+		if (round % 2)
+			await_found(f, true);
 		policy_remove();
-	} while (!f[0].result && !f[1].result && now_ms() < start + PATIENCE_MS &&
-		 (now_ms() < start + 2000 || f[0].times < 10 || f[1].times < 10));
+		if (round % 4 == 1)
+			await_found(f, false);
+	}
 	stop = true;
 	for (int i = 0; i < 2; i++) {
 		pthread_join(thread[i], NULL);

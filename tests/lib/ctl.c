@@ -93,12 +93,13 @@ int64_t env_stat(const char *path)
 /* Another user may not see where the build lies, in root's home for one. */
 int env_program(const char *name, uid_t uid, char *ret, size_t size)
 {
-	char command[1300];
+	char command[2000];
 
 	snprintf(ret, size, "%s/%s", env.bin, name);
 	if (uid == 0)
 		return 0;
-	snprintf(command, sizeof(command), "install -m 755 '%s/%s' '%s/%s'", env.bin, name, env.dir, name);
+	snprintf(command, sizeof(command), "cp -f '%s/%s' '%s/%s' && chmod 755 '%s/%s'", env.bin, name, env.dir, name,
+		 env.dir, name);
 	snprintf(ret, size, "%s/%s", env.dir, name);
 	return system(command) == 0 ? 0 : -EIO;
 }

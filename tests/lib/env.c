@@ -286,9 +286,10 @@ int env_ready(void)
 	return -ECHILD;
 }
 
+/* An end is noticed at once; loading may take an emulated kernel a while. */
 int env_restart(void)
 {
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = now_ms() + 6 * PATIENCE_MS;
 	int r = env_start();
 
 	while (r == 0) {

@@ -2,6 +2,7 @@
 /*
  * See traffic.h: starts the workers, watches them, ends them. The first error stops them all.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #include "traffic_private.h"
 
 #define HANG_MS 30000
+#define NAP_MS 100
 
 static int traffic_new(struct traffic **ret, struct pair *p, const struct traffic_opts *o)
 {
@@ -92,28 +94,52 @@ static bool finished(struct traffic *t, int d)
 	return load(t->got[d]) == load(t->end[d]);
 }
 
+/* Who waits where. R: it would run if it were let. */
+static void threads_dump(FILE *to)
+{
+	char path[300], state[512], call[128];
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)) != NULL) {
+		if (*e->d_name == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/stat", e->d_name);
+		if (file_read(path, state, sizeof(state)) <= 0 || !strrchr(state, ')'))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", e->d_name);
+		if (file_read(path, call, sizeof(call)) <= 0)
+			*call = '\0';
+		fprintf(to, "  thread %s: %.1s, system call %.*s\n", e->d_name, strrchr(state, ')') + 2,
+			(int)strcspn(call, "\n"), call);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static void report_hang(struct traffic *t, int d)
 {
 	fprintf(stderr, "hang: no progress from the %s for %d s\n", d == CLIENT ? "client" : "server", HANG_MS / 1000);
 	memcpy(t->p.sent, t->sent, sizeof(t->sent));
 	memcpy(t->p.got, t->got, sizeof(t->got));
 	pair_dump(stderr, &t->p);
+	threads_dump(stderr);
 	traffic_set_error(t, -ETIMEDOUT);
 }
 
+/* On a starved machine the watchdog sleeps as long as the rest: of one nap, only so much counts. */
 int traffic_check(struct traffic *t)
 {
-	int64_t now = now_ms();
+	int64_t now = now_ms(), nap = now - t->checked < NAP_MS ? now - t->checked : NAP_MS;
 
+	t->checked = now;
 	for (int d = 0; d < 2 && !load(t->error); d++) {
 		uint64_t got = load(t->got[d]);
 
-		if (got != t->seen[d] || !t->seen_at[d] || finished(t, d)) {
-			t->seen[d] = got;
-			t->seen_at[d] = now;
-		} else if (now - t->seen_at[d] > HANG_MS) {
+		t->idle_ms[d] = got != t->seen[d] || finished(t, d) ? 0 : t->idle_ms[d] + nap;
+		t->seen[d] = got;
+		if (t->idle_ms[d] > HANG_MS)
 			report_hang(t, d);
-		}
 	}
 	return load(t->error);
 }

@@ -27,7 +27,8 @@ struct traffic {
 	pthread_t thread[TRAFFIC_WORKERS];
 	pid_t child[2];
 	uint64_t seen[2]; /* the watchdog's: the last progress of each direction, */
-	int64_t seen_at[2]; /* and when */
+	int64_t idle_ms[2]; /* for how long it has seen none, */
+	int64_t checked; /* and when it looked last */
 };
 
 #define load(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)

@@ -178,7 +178,7 @@ run_machine() { # KERNEL LOG INITRD MEMORY [PARAMETERS]
 	nice -n 10 timeout --foreground -k 10 "$VM_TIMEOUT" "$QEMU" -accel tcg,thread=single -smp 2 -m "$4" -cpu max \
 		-nographic -no-reboot -nodefaults -serial stdio -kernel "$VM_DIR/$1/vmlinuz" -initrd "$3" \
 		-append "console=ttyS0 panic=-1 quiet loglevel=4 watchdog_thresh=60 no_timer_check ${5:-} $VM_APPEND" </dev/null >"$log" 2>&1
-	release=$(console | sed -n 's/-cloud-amd64//; s/ *$//; s/^@@ kernel //p')
+	release=$(console | sed -n 's/-cloud-amd64//; s/ *$//; s/.*@@ kernel //p') # the BIOS's escapes before it
 	digest >"$work/digest"
 	release=${release:-$1}
 	while read -r name p f s rc seconds; do

@@ -89,8 +89,10 @@ def judged(row):
     return row
 
 
-COLUMNS = "{:36} {:>8} {:>8} {:6} {:16}  {:16} {:>7} {:>8}  {}"
-HEAD = COLUMNS.format("medians", "plain", "policy", "", "ratio", "CPU per answer", "spliced", "messages", "of the rest")
+# as Markdown, for docs/PERFORMANCE.md
+COLUMNS = "| {:35} | {:>9} | {:>9} | {:6} | {:16} | {:16} | {:>5} | {:>8} | {} |"
+HEAD = COLUMNS.format("", "plain", "policy", "", "ratio", "CPU per answer", "bytes", "messages", "most of the rest")
+RULE = COLUMNS.format(*["---"] * 9)
 
 
 def span(row, what):
@@ -138,7 +140,7 @@ def main(names):
         packages.overlay(world.show(run.FETCHED, "root"))
         world.show(str(run.SOURCE), "src")
         with world.fastlod(None):
-            print(HEAD)
+            print(HEAD, RULE, sep="\n")
             for name, program in programs.items():
                 got = measure(world, name, program)
                 failed += got is None

@@ -40,19 +40,26 @@ class Bench:
         self.world, self.program = world, program
 
     def run(self, t):
-        rows = []
-        for name, unit, client in self.program.runs(t, SECONDS):
-            client()  # not measured: it warms caches
-            row = {"row": name, "unit": unit, "plain": [], "plain_cpus": [], "policy": [], "policy_cpus": []}
-            stats = []
-            for _ in range(ROUNDS):
-                self.sample(client, row, "plain")
-                with self.world.policy(ENGAGE):
-                    before = self.world.ask("stats")
-                    self.sample(client, row, "policy")
-                    stats.append(run.since(before, self.world.ask("stats")))
-            rows.append({**row, **what_happened(stats)})
-        return rows
+        rows, failure = [], None
+        try:
+            for name, unit, client in self.program.runs(t, SECONDS):
+                rows.append(judged(self.row(name, unit, client)))
+                show(rows[-1])
+        except Failure as what:
+            failure = f"{what}\n{t.logs()}"
+        return {"rows": rows, "failure": failure}
+
+    def row(self, name, unit, client):
+        client()  # not measured: it warms caches
+        row = {"row": name, "unit": unit, "plain": [], "plain_cpus": [], "policy": [], "policy_cpus": []}
+        stats = []
+        for _ in range(ROUNDS):
+            self.sample(client, row, "plain")
+            with self.world.policy(ENGAGE):
+                before = self.world.ask("stats")
+                self.sample(client, row, "policy")
+                stats.append(run.since(before, self.world.ask("stats")))
+        return {**row, **what_happened(stats)}
 
     def sample(self, client, row, turn):
         """What the client says, and how many CPUs the cgroup, which is server and client, kept busy meanwhile."""
@@ -89,8 +96,10 @@ def judged(row):
     return row
 
 
-COLUMNS = "{:36} {:>8} {:>8} {:6} {:16}  {:16} {:>7} {:>8}  {}"
-HEAD = COLUMNS.format("medians", "plain", "policy", "", "ratio", "CPU per answer", "spliced", "messages", "of the rest")
+# as Markdown, for docs/PERFORMANCE.md
+COLUMNS = "| {:35} | {:>9} | {:>9} | {:6} | {:16} | {:16} | {:>5} | {:>8} | {} |"
+HEAD = COLUMNS.format("", "plain", "policy", "", "ratio", "CPU per answer", "bytes", "messages", "most of the rest")
+RULE = COLUMNS.format(*["---"] * 9)
 
 
 def span(row, what):
@@ -106,19 +115,18 @@ def show(row):
 
 
 def measure(world, name, program):
-    """Its rows; none, and why, if something is missing."""
+    """Its rows, and whether all went well; says what did not."""
     absent = packages.missing(program.NEEDS, run.FETCHED)
     if absent:
         print(f"SKIP {name}:", ", ".join(f"no {c} (package {p} cannot be had)" for c, p in absent.items()), flush=True)
-        return []
+        return [], True
     try:
-        rows = run.run_once(world, Bench(world, program), TIMEOUT)["result"]
-    except Failure as failure:
-        print(f"FAIL {name}: {failure}", flush=True)
-        return None
-    for row in map(judged, rows):
-        show(row)
-    return rows
+        result = run.run_once(world, Bench(world, program), TIMEOUT)["result"]
+    except Failure as what:
+        result = {"rows": [], "failure": what}
+    if result["failure"]:
+        print(f"FAIL {name}: {result['failure']}", flush=True)
+    return result["rows"], not result["failure"]
 
 
 def main(names):
@@ -133,16 +141,16 @@ def main(names):
     os.makedirs(run.FETCHED, exist_ok=True)
     if fetching:
         return run.fetch(programs.values())
-    rows, failed = [], 0
+    rows, good = [], True
     with World(run.BUILD) as world:
         packages.overlay(world.show(run.FETCHED, "root"))
         world.show(str(run.SOURCE), "src")
         with world.fastlod(None):
-            print(HEAD)
+            print(HEAD, RULE, sep="\n")
             for name, program in programs.items():
-                got = measure(world, name, program)
-                failed += got is None
-                rows += got or []
+                more, well = measure(world, name, program)
+                rows += more
+                good = good and well
     os.makedirs(f"{run.BUILD}/bench", exist_ok=True)
     with open(f"{run.BUILD}/bench/programs.json", "w") as out:
         json.dump({"engage": ENGAGE, "rounds": ROUNDS, "seconds": SECONDS, "rows": rows}, out, indent=1)
@@ -152,7 +160,7 @@ def main(names):
             if row["better"] == "less":
                 speeds = [1 / speed for speed in reversed(speeds)]
             print(row["row"], *speeds, sep="\t", file=out)
-    return 1 if failed else 0
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """memcached and memaslap (Debian calls it memcaslap): nine gets to a set, values of 1 KB, 1 and 50 connections."""
-import re
 
 NEEDS = {"memcached": "memcached", "memcaslap": "libmemcached-tools"}
 # sizes from and to and their share, then set and get and theirs
@@ -16,6 +15,6 @@ def runs(t, seconds):
         def client():
             out = t.run("memcaslap", "-s", f"127.0.0.1:{port}", "-T", 1, "-c", clients, "-F", load,
                         "-t", f"{max(1, round(seconds))}s")
-            return float(re.search(r"TPS: (\d+)", out).group(1))
+            return t.number(r"TPS: (\d+)", out)
 
         yield f"memcached, {clients} connection{'s' * (clients > 1)}", "1/s", client

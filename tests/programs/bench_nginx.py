@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """nginx and wrk: files of 1 KB and of 1 MB, keep-alive, 1 and 50 connections."""
-import re
-
 from driver import nginx
 
 NEEDS = {"nginx": "nginx", "wrk": "wrk"}
@@ -17,6 +15,6 @@ def runs(t, seconds):
             def client():
                 out = t.run("wrk", "-t", 1, "-c", clients, "-d", f"{max(1, round(seconds))}s",
                             f"http://127.0.0.1:{port}/{bytes_}")
-                return float(re.search(r"Requests/sec: *([0-9.]+)", out).group(1))
+                return t.number(r"Requests/sec: *([0-9.]+)", out)
 
             yield f"nginx {size}, {clients} connection{'s' * (clients > 1)}", "1/s", client

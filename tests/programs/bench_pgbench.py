@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """pgbench, select-only, simple and prepared, 1 and 8 clients."""
-import re
-
 from driver import postgres
 
 NEEDS = postgres.NEEDS
@@ -15,6 +13,6 @@ def runs(t, seconds):
             def client():
                 out = t.run("pgbench", "-n", "-S", "-M", mode, "-c", clients, "-j", min(clients, 2),
                             "-T", max(1, round(seconds)), *where, "postgres")
-                return float(re.search(r"tps = ([0-9.]+)", out).group(1))
+                return t.number(r"tps = ([0-9.]+)", out)
 
             yield f"pgbench -S, {mode}, {clients} client{'s' * (clients > 1)}", "1/s", client

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """redis-benchmark: GET and SET, small ones, pipelined ones and of 64 KB, from 1 and from 50 clients."""
-import re
-
 from driver import pace, redis
 
 NEEDS = redis.NEEDS
@@ -17,7 +15,7 @@ def runs(t, seconds):
                 argv = ("redis-benchmark", "-p", port, "-q", "-t", test.lower(), "-c", clients, *options)
 
                 def client(n):
-                    return float(re.search(rf"{test}: ([0-9.]+)", t.run(*argv, "-n", n)).group(1))
+                    return t.number(rf"{test}: ([0-9.]+)", t.run(*argv, "-n", n))
 
                 name = f"redis {test}{what}, {clients} client{'s' * (clients > 1)}"
                 yield name, "1/s", pace.for_seconds(seconds, client)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """sockperf, ping-pong, non-blocking and poll(2) at both ends: the median of the time each way."""
-import re
 
 NEEDS = {"sockperf": "sockperf"}
 
@@ -14,6 +13,6 @@ def runs(t, seconds):
 
         def client():
             out = t.run("sockperf", "ping-pong", *where, "-m", size, "-t", max(1, round(seconds)))
-            return float(re.search(r"percentile 50.000 = *([0-9.]+)", out).group(1))
+            return t.number(r"percentile 50.000 = *([0-9.]+)", out)
 
         yield f"sockperf {size} B", "us", client

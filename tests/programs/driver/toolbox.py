@@ -4,6 +4,7 @@
 Programs run as nobody, since some servers refuse root, and in the programs' cgroup, as run() itself does.
 """
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,13 @@ class Toolbox:
             raise Failure(f"{' '.join(argv)}: exit status {client.returncode} instead of {status}: "
                           f"{client.stdout[-1000:]}{client.stderr[-1000:]}")
         return client.stdout
+
+    def number(self, pattern, text):
+        """What a client said about itself: the group of the pattern."""
+        found = re.search(pattern, text)
+        if not found:
+            raise Failure(f"no '{pattern}' in: {text[-1000:]}")
+        return float(found.group(1))
 
     def popen(self, *argv, **kwargs):
         """A client to talk to."""

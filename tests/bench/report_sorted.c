@@ -59,13 +59,15 @@ void report_sorted(const struct cell *cells, const struct result *results, int n
 	printf("%-52s %-9s %-18s %-6s  CPU of both ends  spliced\n", "the worst first", "peer", "ratio to tcp", "unit");
 	for (int i = 0; i < have; i++) {
 		const struct row *r = &rows[i];
-		char ratio[48], cpu[48];
+		char ratio[48], cpu[48], share[8] = "-";
 
 		snprintf(ratio, sizeof(ratio), "%.2f [%.2f-%.2f]", r->s.ratio, r->s.ratio_low, r->s.ratio_high);
 		snprintf(cpu, sizeof(cpu), "%.2f [%.2f-%.2f]", r->cpu.ratio, r->cpu.ratio_low, r->cpu.ratio_high);
+		if (!isnan(r->spliced))
+			snprintf(share, sizeof(share), "%.0f%%", 100 * r->spliced);
 		lost += r->gain < 1 - TOLERANCE;
-		printf("%-52s %-9s %-18s %-6s  %-16s  %4.0f%%  %s\n", r->cell->name, peer_names[r->peer], ratio,
-		       r->cell->unit, cpu, 100 * r->spliced, word(r));
+		printf("%-52s %-9s %-18s %-6s  %-16s  %5s  %s\n", r->cell->name, peer_names[r->peer], ratio,
+		       r->cell->unit, cpu, share, word(r));
 	}
 	printf("%d of %d lose: below %.2f of TCP (a rate) or above %.2f (a time); loses?: by the median, not by both\n"
 	       "quartiles\n", lost, have, 1 - TOLERANCE, 1 + TOLERANCE);

@@ -33,18 +33,29 @@ fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced,
 }
 
 /*
- * The receive-buffer rule. bpf_tcp_ingress() never compares with sk_rcvbuf. Half of it, since TCP
- * bytes inside the advertised window must still find room, or they are dropped and cost an RTO.
- * Without it: test_bounds, stopped_reader_*.
+ * The receive-buffer rule. bpf_tcp_ingress() never compares with sk_rcvbuf. Half of it, and no more than the window leaves
+ * that TCP has promised and cannot take back: TCP bytes inside it must still find room, or they are dropped and cost a
+ * retransmission. The window is half of the buffer at first; a stream that filled its segments opens it to nearly all.
+ * Without it: test_bounds, stopped_reader_*, room_for_the_promised_window.
  */
 #ifndef FL_RCVBUF_SHARE
 #define FL_RCVBUF_SHARE 2
 #endif
-fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 unread)
+fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 window, __u32 unread)
 {
-	__u32 half = rcvbuf / FL_RCVBUF_SHARE;
+	__u32 room = rcvbuf > window ? rcvbuf - window : 0;
 
-	return unread <= half && size <= half - unread;
+	if (room > rcvbuf / FL_RCVBUF_SHARE)
+		room = rcvbuf / FL_RCVBUF_SHARE;
+	return unread <= room && size <= room - unread;
+}
+
+/* tcp_receive_window() */
+fl_inline __u32 fl_window(__u32 rcv_wup, __u32 rcv_wnd, __u32 rcv_nxt)
+{
+	__s32 window = rcv_wup + rcv_wnd - rcv_nxt;
+
+	return window < 0 ? 0 : window;
 }
 
 /*

@@ -34,7 +34,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 			   struct tcp_sock *ta, __u32 size)
 {
 	struct tcp_sock *tb;
-	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, unread, limit;
+	__u32 reason, flags = b->flags, spliced = (__u32)a->tx.spliced_bytes, rcvbuf, window, unread, limit;
 
 	if (slot->stop)
 		return slot->stop;
@@ -108,7 +108,8 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 			return FL_R_KERNEL_UNFIT;
 		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
 	}
-	if (!fl_fits(size, rcvbuf, unread))
+	window = fl_window(FL_READ(tb, rcv_wup), FL_READ(tb, rcv_wnd), FL_READ(tb, rcv_nxt));
+	if (!fl_fits(size, rcvbuf, window, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);
 	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {

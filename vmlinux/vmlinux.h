@@ -339,6 +339,8 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 copied_seq;
 	u32 rcv_nxt;
+	u32 rcv_wup;
+	u32 rcv_wnd;
 	u32 write_seq;
 	u64 bytes_sent;
 	u64 bytes_retrans;

@@ -220,6 +220,73 @@ static void bounded_by_the_books(void **state)
 	assert_in_range(unread[1], 1000, unread[0] * 3 / 4);
 }
 
+/* A line of names and a line of numbers in /proc/net/netstat. */
+static int64_t netstat(const char *counter)
+{
+	char text[16384], *names, *numbers, *name, *number, *at[2];
+
+	ok(file_read("/proc/thread-self/net/netstat", text, sizeof(text)));
+	names = strstr(text, "TcpExt:");
+	numbers = names ? strstr(names + 1, "TcpExt:") : NULL;
+	assert_non_null(numbers);
+	numbers[-1] = '\0';
+	*strchrnul(numbers, '\n') = '\0';
+	name = strtok_r(names, " ", &at[0]);
+	number = strtok_r(numbers, " ", &at[1]);
+	for (; name && number; name = strtok_r(NULL, " ", &at[0]), number = strtok_r(NULL, " ", &at[1]))
+		if (strcmp(name, counter) == 0)
+			return strtoll(number, NULL, 10);
+	return 0;
+}
+
+static int64_t dropped(void)
+{
+	return netstat("TCPRcvQDrop") + netstat("RcvPruned") + netstat("TCPTimeouts") + netstat("TCPFastRetrans");
+}
+
+static void set_lowat(int fd, int bytes)
+{
+	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)), errno);
+}
+
+/*
+ * TCP's window, once a stream has opened it, is nearly the whole buffer, and what was promised is not taken back. So
+ * spliced bytes may only take what it leaves; else the segments that follow them are dropped.
+ */
+static void room_for_the_promised_window(void **state)
+{
+	const int buffers[] = { 65536, 262144, 0 };
+	const size_t msgs[] = { 65536, 4096 };
+	int ns, old;
+
+	(void)state;
+	ok(netns_new(&ns));
+	ok(netns_enter(ns, &old));
+	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]) * 2; i++) {
+		int64_t before;
+		struct pair p;
+
+		ok(pair_dial(&p, &(struct dial){ .kind = V4, .opt = { true, true }, .ns = ns, .rcvbuf = buffers[i / 2] }));
+		ok(pair_warm(&p));
+		set_lowat(p.fd[SERVER], 2); /* a reason to yield */
+		ok(pair_pump(&p, CLIENT, 16 << 20, 65536));
+		set_lowat(p.fd[SERVER], 1);
+		ok(pair_warm(&p));
+		before = dropped();
+		for (int round = 0; round < 3; round++) {
+			ok(pair_send(&p, CLIENT, 1000)); /* spliced, and so is what fits */
+			ok(pair_fill(&p, CLIENT, msgs[i % 2]));
+			ok(pair_drain(&p, CLIENT));
+		}
+		print_message("rcvbuf %d, messages of %zu: %lld segments dropped or sent again\n", rcvbuf_of(p.fd[SERVER]),
+			      msgs[i % 2], (long long)(dropped() - before));
+		assert_int_equal(dropped(), before);
+		pair_close(&p);
+	}
+	netns_leave(old);
+	close(ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +296,7 @@ int main(void)
 		cmocka_unit_test(stopped_reader_64k),
 		cmocka_unit_test(stopped_reader_1m),
 		cmocka_unit_test(unread_tiny_messages),
+		cmocka_unit_test(room_for_the_promised_window),
 		cmocka_unit_test(slow_reader_of_tiny_messages),
 		cmocka_unit_test(bounded_by_the_books),
 	};

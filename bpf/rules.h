@@ -33,17 +33,18 @@ fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced,
 }
 
 /*
- * The receive-buffer rule. bpf_tcp_ingress() never compares with sk_rcvbuf. Half of it, and no more than the window leaves
- * that TCP has promised and cannot take back: TCP bytes inside it must still find room, or they are dropped and cost a
- * retransmission. The window is half of the buffer at first; a stream that filled its segments opens it to nearly all.
+ * The receive-buffer rule. bpf_tcp_ingress() never compares with sk_rcvbuf. Half of it, and no more than is left beside
+ * the window that TCP has promised and cannot take back: TCP bytes inside it must still find room, or they are dropped and
+ * cost a retransmission. A stream that fills its segments opens the window to nearly all of the buffer; but where the
+ * owner has not fixed the buffer's size, the kernel lets it grow to `most` before it drops (tcp_clamp_window).
  * Without it: test_bounds, stopped_reader_*, room_for_the_promised_window.
  */
 #ifndef FL_RCVBUF_SHARE
 #define FL_RCVBUF_SHARE 2
 #endif
-fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 window, __u32 unread)
+fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 most, __u32 window, __u32 unread)
 {
-	__u32 room = rcvbuf > window ? rcvbuf - window : 0;
+	__u32 room = most > window ? most - window : 0;
 
 	if (room > rcvbuf / FL_RCVBUF_SHARE)
 		room = rcvbuf / FL_RCVBUF_SHARE;

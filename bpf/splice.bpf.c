@@ -109,7 +109,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
 	}
 	window = fl_window(FL_READ(tb, rcv_wup), FL_READ(tb, rcv_wnd), FL_READ(tb, rcv_nxt));
-	if (!fl_fits(size, rcvbuf, window, unread))
+	if (!fl_fits(size, rcvbuf, fl_rcvbuf_most(tb, rcvbuf), window, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);
 	if (fl_backlog_look((__u32)a->tx.spliced_msgs, a->tx.freed_msgs, limit)) {

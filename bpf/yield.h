@@ -15,6 +15,7 @@
 #define TCP_FIN_WAIT2 5
 #define TCP_CLOSE_WAIT 8
 #define RCV_SHUTDOWN 1
+#define SOCK_RCVBUF_LOCK 2
 
 /*
  * tcp_bpf_sendmsg() looks at neither end's state: only TCP itself knows the EPIPE, the RST and the silence that
@@ -56,6 +57,19 @@ fl_func bool fl_parked(__u64 addr)
 		next = BPF_CORE_READ(next, next);
 	}
 	return next != head || waiting > BPF_CORE_READ(psock, refcnt.refs.counter) - 1;
+}
+
+/* What the receive buffer may grow to: fixed by SO_RCVBUF, or the namespace's tcp_rmem. */
+fl_inline __u32 fl_rcvbuf_most(struct tcp_sock *b, __u32 rcvbuf)
+{
+	struct net *net;
+	__u32 most;
+
+	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_userlocks) & SOCK_RCVBUF_LOCK)
+		return rcvbuf;
+	net = FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_net.net);
+	most = FL_READ(net, ipv4.sysctl_tcp_rmem[2]);
+	return most > rcvbuf ? most : rcvbuf;
 }
 
 /* Of this memory cgroup or of one above it, as a pod is above its containers. */

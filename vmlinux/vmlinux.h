@@ -193,8 +193,12 @@ struct netns_xfrm {
 	unsigned int policy_count[6];
 	u8 policy_default[3];
 };
+struct netns_ipv4 {
+	int sysctl_tcp_rmem[3];
+};
 struct net {
 	u64 net_cookie;
+	struct netns_ipv4 ipv4;
 	struct net_device *loopback_dev;
 	struct netns_packet packet;
 	struct netns_nf nf;
@@ -304,6 +308,7 @@ struct sock {
 		atomic_t rmem_alloc;
 	} sk_backlog;
 	int sk_rcvbuf;
+	u8 sk_userlocks;
 	struct sk_filter *sk_filter;
 	int sk_rcvlowat;
 	u32 sk_tsflags;

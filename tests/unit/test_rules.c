@@ -51,26 +51,28 @@ static void handed_over_survives_every_wrap(void **state)
 static void a_message_fits_in_half_of_the_buffer_only(void **state)
 {
 	(void)state;
-	assert_true(fl_fits(65536, 131072, 0, 0));
-	assert_false(fl_fits(65537, 131072, 0, 0));
-	assert_true(fl_fits(1, 131072, 0, 65535));
-	assert_false(fl_fits(2, 131072, 0, 65535));
-	assert_false(fl_fits(1, 131072, 0, 65536));
-	assert_false(fl_fits(1, 131072, 0, 200000)); /* more than half unread already: no underflow */
-	assert_true(fl_fits(0, 0, 0, 0));
-	assert_false(fl_fits(1, 0, 0, 0));
-	assert_false(fl_fits(0xffffffff, 0x7fffffff, 0, 1));
+	assert_true(fl_fits(65536, 131072, 131072, 0, 0));
+	assert_false(fl_fits(65537, 131072, 131072, 0, 0));
+	assert_true(fl_fits(1, 131072, 131072, 0, 65535));
+	assert_false(fl_fits(2, 131072, 131072, 0, 65535));
+	assert_false(fl_fits(1, 131072, 131072, 0, 65536));
+	assert_false(fl_fits(1, 131072, 131072, 0, 200000)); /* more than half unread already: no underflow */
+	assert_true(fl_fits(0, 0, 0, 0, 0));
+	assert_false(fl_fits(1, 0, 0, 0, 0));
+	assert_false(fl_fits(0xffffffff, 0x7fffffff, 0x7fffffff, 0, 1));
 }
 
 static void nor_may_it_take_what_the_window_promises(void **state)
 {
 	(void)state;
-	assert_true(fl_fits(65536, 131072, 65536, 0));
-	assert_false(fl_fits(65536, 131072, 65537, 0));
-	assert_true(fl_fits(31072, 131072, 100000, 0));
-	assert_false(fl_fits(31072, 131072, 100000, 1));
-	assert_false(fl_fits(1, 131072, 131072, 0));
-	assert_false(fl_fits(1, 131072, 200000, 0)); /* more than there is: no underflow */
+	assert_true(fl_fits(65536, 131072, 131072, 65536, 0));
+	assert_false(fl_fits(65536, 131072, 131072, 65537, 0));
+	assert_true(fl_fits(31072, 131072, 131072, 100000, 0));
+	assert_false(fl_fits(31072, 131072, 131072, 100000, 1));
+	assert_false(fl_fits(1, 131072, 131072, 131072, 0));
+	assert_true(fl_fits(65536, 131072, 6291456, 131072, 0)); /* it can grow */
+	assert_false(fl_fits(65536, 131072, 6291456, 6291456, 0));
+	assert_false(fl_fits(1, 131072, 131072, 200000, 0)); /* more than there is: no underflow */
 	assert_int_equal(fl_window(1000, 500, 1200), 300);
 	assert_int_equal(fl_window(1000, 500, 1500), 0);
 	assert_int_equal(fl_window(1000, 500, 1600), 0); /* beyond it, as a window probe is */

@@ -36,11 +36,11 @@ fl_inline bool fl_none_under_way(struct fl_side *a, struct fl_side *b, struct tc
 }
 
 /* May b leave the sockmap? Deleting it discards what is unread in ingress_msg. In this order, not the other. */
-fl_inline bool fl_released_safely(struct fl_side *a, struct fl_side *b)
+fl_inline bool fl_released_safely(struct fl_side *a, struct fl_side *b, __u32 epoch)
 {
 	struct tcp_sock *tb = fl_live(b);
 
-	if (!tb || !(b->flags & FL_F_ADMITTED) || !a->tx.spliced_bytes)
+	if (!tb || !(b->flags & FL_F_ADMITTED) || b->drained == epoch + 1 || !a->tx.spliced_bytes)
 		return true;
 	return fl_none_under_way(a, b, tb) && fl_ingress_empty(tb);
 }
@@ -69,8 +69,8 @@ fl_func void fl_bury(__u32 index, struct fl_slot *slot)
 
 fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 {
-	if (!fl_released_safely(&slot->side[0], &slot->side[1]) ||
-	    !fl_released_safely(&slot->side[1], &slot->side[0]))
+	if (!fl_released_safely(&slot->side[0], &slot->side[1], slot->epoch) ||
+	    !fl_released_safely(&slot->side[1], &slot->side[0], slot->epoch))
 		return false;
 	fl_take_out(index, slot, 0);
 	fl_take_out(index, slot, 1);
@@ -85,6 +85,7 @@ fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 /* Back to where it was before it was stopped for a reason that has passed. */
 fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
 {
+	__sync_fetch_and_add(&slot->epoch, 1);
 	slot->side[0].tx.debt = 0;
 	slot->side[1].tx.debt = 0;
 	if (__sync_val_compare_and_swap(&slot->stop, reason, FL_R_NONE) == reason && fl_move(slot, FL_PLAIN, FL_OBSERVE))

@@ -50,6 +50,22 @@ fl_inline bool fl_many_readers(struct fl_rx *rx, __u32 tid)
 	return false;
 }
 
+/*
+ * A pair that must leave: between two receives of a busy reader is when its books close, and the sweep rarely comes just
+ * then. Once they have closed after `stop` was set, nothing can be spliced and unread any more (fl_redirect counts first).
+ * The epoch, since this program may be interrupted, and the pair be back in the sockmap when it goes on.
+ */
+fl_func void fl_note_drained(struct fl_slot *slot, struct fl_side *a, struct fl_side *b, struct sock *sk)
+{
+	__u32 epoch = *(volatile __u32 *)&slot->epoch;
+	struct tcp_sock *tb = bpf_skc_to_tcp_sock(sk);
+
+	if (!tb || *(volatile __u32 *)&slot->state != FL_RELEASING || (b->flags & FL_F_UNBASED))
+		return;
+	if (fl_handed_over(tb->copied_seq, b->base, (__u32)a->tx.spliced_bytes, (__u32)b->rx.returned))
+		b->drained = epoch + 1;
+}
+
 fl_func void fl_received(struct sock *sk, int ret, int flags)
 {
 	__u32 index, which, habits = 0, tgid, reads;
@@ -91,6 +107,8 @@ fl_func void fl_received(struct sock *sk, int ret, int flags)
 		tgid = bpf_get_current_pid_tgid() >> 32;
 		if (side->rx.tgid != tgid)
 			side->rx.tgid = tgid;
+		if (slot->state == FL_RELEASING)
+			fl_note_drained(slot, &slot->side[!(which & 1)], side, sk);
 		if (slot->state == FL_OBSERVE && reads >= fl_ctl.observe_reads)
 			fl_consider(index, slot);
 	}

@@ -109,6 +109,7 @@ fl_func struct fl_slot *fl_alloc(__u32 *ret_index)
 	slot->stop = FL_R_NONE;
 	slot->stopped = 0;
 	slot->pauses = 0;
+	__sync_fetch_and_add(&slot->epoch, 1);
 	slot->dead = 0;
 	slot->side[0].flags = 0;
 	slot->side[1].flags = 0;

@@ -126,7 +126,8 @@ struct fl_side {
 	__u32 doubts; /* messages since rule 2 began to say no although all was read; written by this side's sender */
 	__u32 pad0;
 	__u64 doubted; /* when it did; CLOCK_MONOTONIC, ns */
-	__u32 pad[2];
+	__u32 drained; /* epoch + 1: while RELEASING in that epoch, all that was spliced to this side had been returned */
+	__u32 pad;
 	struct fl_tx tx;
 	struct fl_rx rx;
 };
@@ -146,7 +147,8 @@ struct fl_slot {
 	__u32 uid;     /* counted in fl_uids: of the end that came first */
 	__u64 stopped; /* when `stop` was set; CLOCK_MONOTONIC, ns */
 	__u32 pauses;  /* times in a row that it came back and soon had to leave again */
-	__u32 pad2[7];
+	__u32 epoch;   /* counts the times that messages could be spliced again */
+	__u32 pad2[6];
 	struct fl_side side[2];
 };
 

@@ -14,7 +14,7 @@
 
 #define KEEPER_SWEEP_IDLE_US 10000000ULL /* the periodic sweep */
 #define KEEPER_SWEEP_LATER_US 1000000ULL /* while a pair is out for a while, or an eager end waits for its peer */
-#define KEEPER_SWEEP_MIN_US 2000ULL	 /* while something cannot be released yet: from here, doubling, */
+#define KEEPER_SWEEP_MIN_US 500ULL	 /* while something cannot be released yet: from here, doubling, */
 #define KEEPER_SWEEP_MAX_US 200000ULL	 /* to here */
 
 struct keeper;

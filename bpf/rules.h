@@ -93,13 +93,14 @@ fl_inline _Bool fl_backlog_ok(struct fl_backlog *b, __u32 msgs, __u32 pos, __u32
  * An admitted socket that sends over TCP is slower than a plain one by a third (tcp_bpf_sendmsg copies into a sk_msg
  * first), and a stream whose writer is ahead of its reader goes over TCP most of the time. So each message that the
  * receive buffer did not take, or that had to follow such a one, makes a debt, about a microsecond each and one per
- * page; each spliced one pays an eighth of that. A direction that splices less than eight ninths for a millisecond of
- * work has FL_DEBT_MAX together, and the pair leaves the sockmap for a while.
+ * page; each spliced one pays an eighth of that. A direction that splices less than eight ninths for some four milliseconds
+ * of work has FL_DEBT_MAX together, and the pair leaves the sockmap for a while. (A stream of 1 MiB messages needs about that
+ * long until TCP has grown the receive buffer to where they fit.)
  * Without it: test_bulk, and every stream on one CPU at 0.6 of TCP's rate.
  */
 #define FL_DEBT_SHARE 8
-#define FL_DEBT_MAX (1024 * FL_DEBT_SHARE)
-#define FL_DEBT_FILTERED (64 * FL_DEBT_MAX)
+#define FL_DEBT_MAX (4096 * FL_DEBT_SHARE)
+#define FL_DEBT_FILTERED (16 * FL_DEBT_MAX)
 
 fl_inline __u32 fl_debt_add(__u32 debt, __u32 size)
 {

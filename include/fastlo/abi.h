@@ -246,7 +246,7 @@ struct fl_host {
 	__u16 regs; /* from task_struct.stack to the saved registers of a system call; 0: not known */
 };
 
-#define FL_PAUSES_MAX 5
+#define FL_PAUSES_MAX 3 /* eight times as long */
 
 /*
  * One instance, in the data section `.data.ctl`; fastlod writes, the programs read, but for `fresh`, `ids`, `halves`, `stranger`.

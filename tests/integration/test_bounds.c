@@ -239,14 +239,36 @@ static int64_t netstat(const char *counter)
 	return 0;
 }
 
-static int64_t dropped(void)
-{
-	return netstat("TCPRcvQDrop") + netstat("RcvPruned") + netstat("TCPTimeouts") + netstat("TCPFastRetrans");
-}
-
 static void set_lowat(int fd, int bytes)
 {
 	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)), errno);
+}
+
+/* Segments dropped for want of room, in three fillings of a receiver whose window a stream has opened. */
+static int64_t dropped(bool fast, int ns, int rcvbuf, size_t msg)
+{
+	struct pair p;
+	int64_t n;
+
+	ok(pair_dial(&p, &(struct dial){ .kind = V4, .opt = { fast, fast }, .ns = ns, .rcvbuf = rcvbuf }));
+	if (fast)
+		ok(pair_warm(&p));
+	set_lowat(p.fd[SERVER], 2); /* a reason to yield */
+	ok(pair_pump(&p, CLIENT, 16 << 20, 65536));
+	set_lowat(p.fd[SERVER], 1);
+	if (fast)
+		ok(pair_warm(&p));
+	n = netstat("TCPRcvQDrop") + netstat("RcvPruned");
+	for (int round = 0; round < 3; round++) {
+		ok(pair_send(&p, CLIENT, 1000)); /* spliced, and so is what fits */
+		ok(pair_fill(&p, CLIENT, msg));
+		ok(pair_drain(&p, CLIENT));
+	}
+	n = netstat("TCPRcvQDrop") + netstat("RcvPruned") - n;
+	print_message("rcvbuf %d, messages of %zu, %s: %lld segments dropped\n", rcvbuf_of(p.fd[SERVER]), msg,
+		      fast ? "fastlo" : "plain TCP", (long long)n);
+	pair_close(&p);
+	return n;
 }
 
 /*
@@ -262,27 +284,9 @@ static void room_for_the_promised_window(void **state)
 	(void)state;
 	ok(netns_new(&ns));
 	ok(netns_enter(ns, &old));
-	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]) * 2; i++) {
-		int64_t before;
-		struct pair p;
-
-		ok(pair_dial(&p, &(struct dial){ .kind = V4, .opt = { true, true }, .ns = ns, .rcvbuf = buffers[i / 2] }));
-		ok(pair_warm(&p));
-		set_lowat(p.fd[SERVER], 2); /* a reason to yield */
-		ok(pair_pump(&p, CLIENT, 16 << 20, 65536));
-		set_lowat(p.fd[SERVER], 1);
-		ok(pair_warm(&p));
-		before = dropped();
-		for (int round = 0; round < 3; round++) {
-			ok(pair_send(&p, CLIENT, 1000)); /* spliced, and so is what fits */
-			ok(pair_fill(&p, CLIENT, msgs[i % 2]));
-			ok(pair_drain(&p, CLIENT));
-		}
-		print_message("rcvbuf %d, messages of %zu: %lld segments dropped or sent again\n", rcvbuf_of(p.fd[SERVER]),
-			      msgs[i % 2], (long long)(dropped() - before));
-		assert_int_equal(dropped(), before);
-		pair_close(&p);
-	}
+	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]) * 2; i++)
+		assert_true(dropped(true, ns, buffers[i / 2], msgs[i % 2]) <=
+			    dropped(false, ns, buffers[i / 2], msgs[i % 2]));
 	netns_leave(old);
 	close(ns);
 }

@@ -7,7 +7,7 @@
 
 #include "chaos.h"
 
-#define GROW_MS 30000 /* a bulk stream is left to TCP for up to 16 s when it had to leave several times */
+#define GROW_MS 30000 /* a bulk stream is left to TCP for up to 8 s, and until the sweep after that */
 #define TALK (TRAFFIC_PEEK | TRAFFIC_PAUSE | TRAFFIC_VECTORS | TRAFFIC_CATCHUP | TRAFFIC_BUFFERS)
 
 static int check_all(struct chaos *c)

@@ -275,6 +275,15 @@ static int all_spliced(struct clients *m, struct client *c, size_t n)
 	} while (r == 0 && !env.plain && have < n && now_ms() < until);
 	if (r < 0 || env.plain)
 		return r;
+	for (size_t i = 0, shown = 0; i < n && have < n && shown < 3; i++) {
+		struct fastlo_info f = info(c[i].fd);
+
+		if (f.tx_spliced_bytes && f.rx_spliced_bytes)
+			continue;
+		info_dump(stderr, "not spliced", c[i].fd);
+		table_dump(stderr, f.pair);
+		shown++;
+	}
 	if (have < n)
 		return run_fail(m->run, "only %zu of %zu pairs are spliced both ways", have, n);
 	return wait_listed(m, n);

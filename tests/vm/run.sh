@@ -127,6 +127,10 @@ build_image() { # KERNEL
 	install_program "$O/fastlod" fastlod
 	install_program "$O/fastloctl" fastloctl
 	install_program "$work/splice_check" splice_check
+	# what test_upgrade upgrades to
+	for build in "$O"/next/*; do
+		[ ! -x "$build/fastlod" ] || install_program "$build/fastlod" "next/${build##*/}/fastlod"
+	done
 	for tool in $TOOLS; do
 		[ ! -x "$(command -v "$tool")" ] || install_program "$(command -v "$tool")" "tools/$tool"
 	done

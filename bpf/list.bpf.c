@@ -86,8 +86,10 @@ fl_func bool fl_release(__u32 index, struct fl_slot *slot)
 fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
 {
 	__sync_fetch_and_add(&slot->epoch, 1);
-	slot->side[0].tx.debt = 0;
-	slot->side[1].tx.debt = 0;
+	for (__u32 i = 0; i < 2; i++) {
+		slot->side[i & 1].tx.debt = 0;
+		slot->side[i & 1].doubts = 0;
+	}
 	if (__sync_val_compare_and_swap(&slot->stop, reason, FL_R_NONE) == reason && fl_move(slot, FL_PLAIN, FL_OBSERVE))
 		fl_consider(index, slot);
 }

@@ -68,15 +68,19 @@ fl_func void fl_note_drained(struct fl_slot *slot, struct fl_side *a, struct fl_
 
 fl_func void fl_received(struct sock *sk, int ret, int flags)
 {
-	__u32 index, which, habits = 0, tgid, reads;
+	__u32 index, which, habits = 0, tgid, reads, stop;
 	struct fl_slot *slot;
 	struct fl_side *side;
 
 	slot = fl_slot_of(sk, &index, &which);
 	if (!slot || (flags & MSG_ERRQUEUE))
 		return;
-	/* plain TCP for good: nobody will ask for its books again */
-	if (slot->state == FL_PLAIN && !fl_passing(slot->stop))
+	/*
+	 * Plain TCP for good: nobody will ask for its books again. `stop` may be gone just now, and the pair about to be
+	 * taken back in (fl_again): then every byte counts. Test: test_adopt, adopted_many_times.
+	 */
+	stop = *(volatile __u32 *)&slot->stop;
+	if (slot->state == FL_PLAIN && stop && !fl_passing(stop))
 		return;
 	side = &slot->side[which & 1];
 	if (!(flags & MSG_DONTWAIT)) {

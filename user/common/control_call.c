@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One request, one reply, within CONTROL_TIMEOUT_S per step whatever the other side does.
+ * One request, one reply, and an end to the waiting whatever the other side does.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -107,7 +107,7 @@ static ssize_t receive(int fd, char *text, size_t size, int *ret_fd)
 /* Up to the newline or the end of the stream; text is NUL-terminated. */
 static int read_line(int fd, char **ret_text, int *ret_fd)
 {
-	int64_t deadline = now_ms() + CONTROL_TIMEOUT_S * 1000;
+	int64_t deadline = now_ms() + CONTROL_REPLY_TIMEOUT_S * 1000;
 	size_t len = 0, size = 4096;
 	char *text = malloc(size);
 	int r = text ? 0 : -ENOMEM;

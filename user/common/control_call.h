@@ -12,7 +12,8 @@
 
 struct json_object;
 
-#define CONTROL_TIMEOUT_S 5
+#define CONTROL_TIMEOUT_S 5 /* a client's patience with connect and send, fastlod's with a client */
+#define CONTROL_REPLY_TIMEOUT_S 30 /* fastlod may be busy with thousands of policies, or wait long for a CPU */
 #define CONTROL_REQUEST_MAX (64 << 10)
 #define CONTROL_REPLY_MAX (16 << 20) /* FL_MAX_POLICIES policies with room to spare */
 

@@ -25,8 +25,8 @@ static int call_failed(int r)
 		return ctl_fail(CTL_REFUSED, "cannot reach fastlod at '%s/%s': %s (needs root or group '%s')", dir,
 				PATHS_CONTROL, strerror(-r), PATHS_GROUP);
 	if (r == -ETIMEDOUT)
-		return ctl_fail(CTL_REFUSED, "cannot reach fastlod at '%s/%s': no answer in %d s", dir,
-				PATHS_CONTROL, CONTROL_TIMEOUT_S);
+		return ctl_fail(CTL_REFUSED, "cannot reach fastlod at '%s/%s': no answer in time", dir,
+				PATHS_CONTROL);
 	return ctl_fail(CTL_REFUSED, "cannot talk to fastlod at '%s/%s': %s", dir, PATHS_CONTROL, strerror(-r));
 }
 

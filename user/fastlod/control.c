@@ -149,12 +149,15 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	(void)revents;
 	if (!c->out) {
 		r = client_read(c);
-		if (r == 0)
-			r = client_answer(c);
-		if (r == 0)
-			r = sd_event_source_set_io_events(s, EPOLLOUT);
 		if (r > 0)
 			return 0;
+		if (r == 0)
+			r = client_answer(c);
+		/* the time that the answer took is not the client's */
+		if (r == 0)
+			r = sd_event_source_set_time_relative(c->timer, CONTROL_TIMEOUT_S * 1000000ULL);
+		if (r == 0)
+			r = sd_event_source_set_io_events(s, EPOLLOUT);
 	}
 	if (r >= 0)
 		r = client_write(c);

@@ -29,7 +29,20 @@ fl_func void fl_admit_now(struct bpf_sock_ops *ops, struct fl_sk *st)
 	fl_entered(index, slot);
 }
 
-/* Is it opted in, by itself or by a policy? Returns its storage with flags set, or NULL. */
+/*
+ * An observed end takes nothing yet: most connections are over before anybody could know how they are read. A mark
+ * that TCP carries for sockops programs tells the observer to enter it later (fl_enter). Without it: connects per second
+ * at 0.89 of plain TCP's.
+ */
+fl_func bool fl_put_off(struct bpf_sock_ops *ops, struct tcp_sock *tp, bool active, __u32 flags)
+{
+	if ((flags & FL_F_EAGER) || !fl_has_observer || !fl_is_local(tp) || fl_is_mptcp(tp))
+		return false;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | FL_MARK | (active ? 0 : FL_MARK_SERVER));
+	return true;
+}
+
+/* Is it opted in, by itself or by a policy, and to be entered now? Returns its storage with flags set, or NULL. */
 fl_func struct fl_sk *fl_opted_in(struct bpf_sock_ops *ops, struct tcp_sock *tp, bool active)
 {
 	struct fl_sk *st = bpf_sk_storage_get(&fl_sk, tp, NULL, 0);
@@ -55,11 +68,17 @@ fl_func struct fl_sk *fl_opted_in(struct bpf_sock_ops *ops, struct tcp_sock *tp,
 	if (!fl_ctl.shapes)
 		return NULL;
 	port = active ? bpf_ntohs(FL_SKC(tp).skc_dport) : FL_SKC(tp).skc_num;
-	if (!fl_policy_find(tp, port, &flags)) {
+	if (!fl_policy_for(tp, port, &flags)) {
 		if (st)
 			st->flags = 0;
 		return NULL;
 	}
+	if (st) {
+		st->flags = flags;
+		st->refused = FL_R_NONE;
+	}
+	if (fl_put_off(ops, tp, active, flags))
+		return NULL;
 	if (!st)
 		st = bpf_sk_storage_get(&fl_sk, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (st)

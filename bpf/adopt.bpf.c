@@ -82,8 +82,6 @@ SEC("iter/task_file")
 int fl_scan(struct bpf_iter__task_file *ctx)
 {
 	struct tcp_sock *tp = fl_sock_of(ctx);
-	struct fl_slot *slot;
-	struct fl_who who = {};
 	struct fl_sk *st;
 	__u32 flags = 0;
 	__u8 state;
@@ -91,28 +89,16 @@ int fl_scan(struct bpf_iter__task_file *ctx)
 	if (!tp)
 		return 0;
 	state = FL_SKC(tp).skc_state;
-	if (state != 1 /* ESTABLISHED */ || !fl_is_local(tp) || fl_is_mptcp(tp))
+	if (state != TCP_ESTABLISHED || !fl_is_local(tp) || fl_is_mptcp(tp))
 		return 0;
-	if (!fl_policy_find(tp, FL_SKC(tp).skc_num, &flags) &&
-	    !fl_policy_find(tp, bpf_ntohs(FL_SKC(tp).skc_dport), &flags))
+	if (!fl_policy_for(tp, FL_SKC(tp).skc_num, &flags) &&
+	    !fl_policy_for(tp, bpf_ntohs(FL_SKC(tp).skc_dport), &flags))
 		return 0;
 	st = bpf_sk_storage_get(&fl_sk, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!st || st->slot)
+	if (!st || st->slot || !fl_claim(st))
 		return 0;
-	if (!(st->flags & FL_F_SOCKET))
-		st->flags = flags;
-	who.tp = tp;
-	who.cookie = bpf_get_socket_cookie(tp);
-	who.server = 2;
-	/* It may be in the middle of a receive: copied_seq means nothing until one has completed. */
-	who.flags = st->flags | FL_F_LATE | FL_F_UNBASED;
-	st->refused = fl_register(&who, st);
-	if (st->refused) {
-		fl_count(st->refused);
-		return 0;
-	}
-	slot = fl_slot_at(st->slot - 1);
-	if (slot)
-		fl_consider(st->slot - 1, slot);
+	if (!st->slot)
+		fl_adopt(tp, st, (st->flags & FL_F_SOCKET) ? st->flags & ~FL_F_ENTERING : flags, 2);
+	fl_unclaim(st);
 	return 0;
 }

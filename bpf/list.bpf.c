@@ -98,7 +98,8 @@ fl_func void fl_again(__u32 index, struct fl_slot *slot, __u32 reason)
 fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 {
 	bool wanted = true;
-	__u32 state, flags;
+	__u32 state, flags, uid;
+	struct cgroup *cg;
 
 	for (__u32 i = 0; i < 2; i++) {
 		struct fl_side *side = &slot->side[i & 1];
@@ -106,7 +107,9 @@ fl_func void fl_recheck(__u32 index, struct fl_slot *slot)
 
 		if (!tp || (side->flags & FL_F_SOCKET))
 			continue;
-		if (!fl_policy_find(tp, slot->port[0], &flags) && !fl_policy_find(tp, slot->port[1], &flags)) {
+		cg = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
+		uid = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_uid.val);
+		if (!fl_policy_find(cg, uid, slot->port[0], &flags) && !fl_policy_find(cg, uid, slot->port[1], &flags)) {
 			wanted = false;
 			continue;
 		}

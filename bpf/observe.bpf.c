@@ -4,7 +4,7 @@
  * and the end of a socket's life. A socket that did not opt in is told by two direct loads, before any
  * helper is called.
  */
-#include "pair.h"
+#include "register.h"
 
 /* struct msghdr is read here only */
 struct msghdr {
@@ -66,15 +66,60 @@ fl_func void fl_note_drained(struct fl_slot *slot, struct fl_side *a, struct fl_
 		b->drained = epoch + 1;
 }
 
+fl_inline bool fl_is_due(struct tcp_sock *tp)
+{
+	return tp && (tp->bpf_sock_ops_cb_flags & FL_MARK) && tp->data_segs_in >= FL_ENTER_SEGS;
+}
+
+/* Told by a few loads from those that did not opt in. */
+fl_inline bool fl_is_observed(struct sock *sk)
+{
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return false;
+	return sk->sk_bpf_storage || fl_is_due(bpf_skc_to_tcp_sock(sk));
+}
+
+/*
+ * An end that sockops left for later. Until here it was ordinary TCP and nothing more; the receive that has just
+ * completed is the first to count.
+ */
+fl_func bool fl_enter(struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u32 flags = 0;
+	struct fl_sk *st;
+	bool server;
+
+	if (!fl_is_due(tp) || fl_ctl.mode != FL_MODE_RUN || FL_SKC(tp).skc_state != TCP_ESTABLISHED)
+		return false;
+	server = tp->bpf_sock_ops_cb_flags & FL_MARK_SERVER;
+	st = bpf_sk_storage_get(&fl_sk, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st || st->slot || st->refused || !fl_claim(st))
+		return false;
+	if (!fl_policy_for(tp, server ? FL_SKC(tp).skc_num : bpf_ntohs(FL_SKC(tp).skc_dport), &flags))
+		st->refused = FL_R_POLICY_REMOVED; /* fl_scan finds it when one comes again */
+	else if (!st->slot)
+		fl_adopt(tp, st, flags, server);
+	fl_unclaim(st);
+	return true;
+}
+
 fl_func void fl_received(struct sock *sk, int ret, int flags)
 {
 	__u32 index, which, habits = 0, tgid, reads, stop;
 	struct fl_slot *slot;
 	struct fl_side *side;
 
-	slot = fl_slot_of(sk, &index, &which);
-	if (!slot || (flags & MSG_ERRQUEUE))
+	if (flags & MSG_ERRQUEUE)
 		return;
+	slot = fl_slot_of(sk, &index, &which);
+	if (!slot) {
+		if (!fl_enter(sk))
+			return;
+		slot = fl_slot_of(sk, &index, &which);
+		if (!slot)
+			return;
+	}
 	/*
 	 * Plain TCP for good: nobody will ask for its books again. `stop` may be gone just now, and the pair about to be
 	 * taken back in (fl_again): then every byte counts. Test: test_adopt, adopted_many_times.
@@ -126,7 +171,7 @@ fl_func void fl_received(struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(fl_recv_tp, struct sock *sk, int ret, int flags)
 {
-	if (!fl_stranger(sk))
+	if (fl_is_observed(sk))
 		fl_received(sk, ret, flags);
 	return 0;
 }
@@ -138,7 +183,7 @@ int BPF_PROG(fl_recv4, struct socket *sock, struct msghdr *msg, __u64 size, int 
 {
 	struct sock *sk = sock->sk;
 
-	if (sk && !fl_stranger(sk))
+	if (sk && fl_is_observed(sk))
 		fl_received(sk, ret, flags);
 	return 0;
 }
@@ -148,7 +193,7 @@ int BPF_PROG(fl_recv6, struct socket *sock, struct msghdr *msg, __u64 size, int 
 {
 	struct sock *sk = sock->sk;
 
-	if (sk && !fl_stranger(sk))
+	if (sk && fl_is_observed(sk))
 		fl_received(sk, ret, flags);
 	return 0;
 }

@@ -15,6 +15,25 @@ struct fl_who {
 	__u32 server; /* it is the side that listened; 2: not known */
 };
 
+/*
+ * How an end that is to be entered later is told from others, without any memory of ours: flags of the socket that ask for
+ * sockops calls at its retransmissions, which are rare and which fl_sockops ignores. Other programs may set them, too:
+ * a policy is looked up before anything comes of it.
+ */
+#define FL_MARK BPF_SOCK_OPS_RTO_CB_FLAG
+#define FL_MARK_SERVER BPF_SOCK_OPS_RETRANS_CB_FLAG
+
+/* One at a time gives a socket its slot: the observer, on any of its readers' threads, or fl_scan. */
+fl_inline bool fl_claim(struct fl_sk *st)
+{
+	return !(__sync_fetch_and_or(&st->flags, FL_F_ENTERING) & FL_F_ENTERING);
+}
+
+fl_inline void fl_unclaim(struct fl_sk *st)
+{
+	__sync_fetch_and_and(&st->flags, ~FL_F_ENTERING);
+}
+
 struct fl_search {
 	struct cgroup *cg;
 	__u32 uid, shapes;
@@ -57,19 +76,20 @@ static long fl_policy_at(__u32 depth, struct fl_search *s)
  * bpf_loop: Linux 6.1 refuses a loop that clang laid out to be entered in its middle ("back-edge from
  * insn"; 6.12 takes it), and which layout it gets changes with every edit.
  */
-fl_func bool fl_policy_find(struct tcp_sock *tp, __u16 port, __u32 *flags)
+fl_func bool fl_policy_find(struct cgroup *cg, __u32 uid, __u16 port, __u32 *flags)
 {
-	struct fl_search s = {
-		.cg = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup),
-		.uid = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_uid.val),
-		.shapes = fl_ctl.shapes,
-		.port = port,
-	};
+	struct fl_search s = { .cg = cg, .uid = uid, .shapes = fl_ctl.shapes, .port = port };
 
 	bpf_loop(FL_CGROUP_DEPTH + 1, fl_policy_at, &s, 0);
 	if (s.found)
 		*flags = s.flags;
 	return s.found;
+}
+
+/* tp: a BTF pointer, read directly */
+fl_inline bool fl_policy_for(struct tcp_sock *tp, __u16 port, __u32 *flags)
+{
+	return fl_policy_find(FL_SK(tp).sk_cgrp_data.cgroup, FL_SK(tp).sk_uid.val, port, flags);
 }
 
 fl_func void fl_fill(struct fl_side *side, struct fl_who *who)
@@ -196,6 +216,25 @@ out:
 	st->side = side;
 	st->slot = index + 1;
 	return FL_R_NONE;
+}
+
+/* An open connection, opted in by a policy. It may be in the middle of a receive: copied_seq means nothing until one has completed. */
+fl_func void fl_adopt(struct tcp_sock *tp, struct fl_sk *st, __u32 flags, __u32 server)
+{
+	struct fl_who who = { .tp = tp, .server = server };
+	struct fl_slot *slot;
+
+	st->flags = FL_F_ENTERING | flags;
+	who.cookie = bpf_get_socket_cookie(tp);
+	who.flags = flags | FL_F_LATE | FL_F_UNBASED;
+	st->refused = fl_register(&who, st);
+	if (st->refused) {
+		fl_count(st->refused);
+		return;
+	}
+	slot = fl_slot_at(st->slot - 1);
+	if (slot)
+		fl_consider(st->slot - 1, slot);
 }
 
 #endif

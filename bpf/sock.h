@@ -15,6 +15,7 @@
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
+#define TCP_ESTABLISHED 1
 #define TCP_CLOSE 7
 #define IFF_LOOPBACK (1U << 3)
 #define MSG_OOB 1

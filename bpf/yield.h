@@ -10,7 +10,6 @@
 
 #define TS_COMPAT 2
 
-#define TCP_ESTABLISHED 1
 #define TCP_FIN_WAIT1 4
 #define TCP_FIN_WAIT2 5
 #define TCP_CLOSE_WAIT 8

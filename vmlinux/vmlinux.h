@@ -49,6 +49,7 @@ enum {
 	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
 	BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
 };
+enum { BPF_SOCK_OPS_RTO_CB_FLAG = 1U << 0, BPF_SOCK_OPS_RETRANS_CB_FLAG = 1U << 1 };
 enum sk_action { SK_DROP = 0, SK_PASS = 1 };
 enum {
 	BPF_TCP_CLOSE = 7,
@@ -349,6 +350,8 @@ struct tcp_sock {
 	u32 write_seq;
 	u64 bytes_sent;
 	u64 bytes_retrans;
+	u32 data_segs_in;
+	u8 bpf_sock_ops_cb_flags;
 	u8 repair : 1;
 	u8 recvmsg_inq : 1;
 	bool is_mptcp;

@@ -22,6 +22,7 @@
 #define FL_MAX_PAIRS_DEFAULT 65536
 #define FL_MAX_PAIRS_LIMIT 1048576
 #define FL_CHUNK 64	   /* slots that one step of the sweep's iterator tends */
+#define FL_ENTER_SEGS 4	   /* data segments that an observed end receives before it takes a slot */
 #define FL_CGROUP_DEPTH 16 /* ancestors of a socket's cgroup that policies are looked up for */
 
 enum fl_reason {
@@ -47,6 +48,8 @@ enum fl_pair_state {
 #define FL_F_POLICY (1U << 1)  /* opted in by a policy */
 #define FL_F_EAGER (1U << 2)   /* admitted when established */
 #define FL_F_BLOCKING (1U << 3) /* blocking reads are allowed */
+/* fl_sk.flags only */
+#define FL_F_ENTERING (1U << 4) /* somebody is about to give it a slot */
 /* fl_side.flags only */
 #define FL_F_ADMITTED (1U << 8)
 #define FL_F_LATE (1U << 9) /* rule 3 holds for it: somebody may have been parked in a receive */

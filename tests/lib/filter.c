@@ -16,6 +16,8 @@
 
 char sh_said[65536];
 
+#define SH_PATIENCE_MS (12 * PATIENCE_MS) /* emulated, nft takes more than half a minute for 10,000 rules */
+
 #define INSN(c, d, s, o, i) ((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
 #define MOV(d, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
 #define COPY(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
@@ -182,9 +184,11 @@ int sh(int ns, const char *fmt, ...)
 		netns_leave(old);
 	}
 	if (r == 0)
-		r = proc_wait(pid, 3 * PATIENCE_MS);
+		r = proc_wait(pid, SH_PATIENCE_MS);
 	n = pread(out, sh_said, sizeof(sh_said) - 1, 0);
 	sh_said[n > 0 ? n : 0] = '\0';
+	if (r == -ETIMEDOUT)
+		snprintf(sh_said, sizeof(sh_said), "not done in %d s", SH_PATIENCE_MS / 1000);
 	close(out);
 	return r < 0 ? r : WIFEXITED(r) ? WEXITSTATUS(r) : 128;
 }

@@ -19,7 +19,7 @@ fl_func void fl_admit_now(struct bpf_sock_ops *ops, struct fl_sk *st)
 		fl_stop(index, slot, err == -EBUSY ? FL_R_PSOCK_BUSY : FL_R_ADMIT_FAILED);
 		return;
 	}
-	__sync_fetch_and_or(&slot->side[which].flags, FL_F_ADMITTED);
+	__sync_fetch_and_or(&slot->side[which].flags, FL_F_ADMITTED | FL_F_AT_BIRTH);
 	fl_total_add(FL_T_ADMITTED, 1);
 	/* Most have their peer a moment later. One event is enough to have those looked at that have not. */
 	if (slot->state == FL_HALF && !fl_ctl.halves) {

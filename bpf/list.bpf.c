@@ -50,7 +50,7 @@ fl_func void fl_take_out(__u32 index, struct fl_slot *slot, __u32 which)
 	struct fl_side *side = &slot->side[which & 1];
 	__u32 key = index * 2 + (which & 1);
 
-	if (!(__sync_fetch_and_and(&side->flags, ~FL_F_ADMITTED) & FL_F_ADMITTED))
+	if (!(__sync_fetch_and_and(&side->flags, ~(FL_F_ADMITTED | FL_F_AT_BIRTH)) & FL_F_ADMITTED))
 		return;
 	if (!bpf_map_delete_elem(&fl_sock, &key))
 		fl_total_add(FL_T_RELEASED, 1);
@@ -137,7 +137,7 @@ fl_inline __u32 fl_sweep_half(__u32 index, struct fl_slot *slot)
 	if (fl_ctl.mode == FL_MODE_RUN && bpf_ktime_get_ns() - slot->born <= fl_ctl.half_ns)
 		return FL_SW_HALF;
 	/* The flag first: without it no peer that comes now splices to this end. */
-	__sync_fetch_and_and(&side->flags, ~FL_F_ADMITTED);
+	__sync_fetch_and_and(&side->flags, ~(FL_F_ADMITTED | FL_F_AT_BIRTH));
 	if (slot->state != FL_HALF)
 		__sync_fetch_and_or(&side->flags, FL_F_ADMITTED);
 	else if (!bpf_map_delete_elem(&fl_sock, &key))

@@ -178,7 +178,7 @@ fl_func __u32 fl_register(struct fl_who *who, struct fl_sk *st)
 	struct fl_addr local, remote;
 	struct fl_slot *slot;
 	struct fl_key key;
-	__u32 index, *pending, uid = FL_SK(who->tp).sk_uid.val;
+	__u32 index, other, *pending, uid = FL_SK(who->tp).sk_uid.val;
 	int side;
 
 	fl_addrs(who->tp, &local, &remote);
@@ -207,7 +207,16 @@ fl_func __u32 fl_register(struct fl_who *who, struct fl_sk *st)
 	slot->server = who->server == 2 ? 2 : who->server ? side : !side;
 	fl_fill(&slot->side[side & 1], who);
 	__sync_lock_test_and_set(&slot->state, FL_HALF);
-	if (bpf_map_update_elem(&fl_pending, &key, &index, BPF_ANY)) {
+	if (!bpf_map_update_elem(&fl_pending, &key, &index, BPF_NOEXIST))
+		goto out;
+	/* the other end came in between (test_observed, ends_that_meet), or an entry is stale */
+	pending = bpf_map_lookup_elem(&fl_pending, &key);
+	other = pending ? *pending : index;
+	if (other != index && fl_join(&key, other, side, who)) {
+		slot->state = FL_FREE;
+		fl_give_back(index, slot);
+		index = other;
+	} else if (bpf_map_update_elem(&fl_pending, &key, &index, BPF_ANY)) {
 		slot->state = FL_FREE;
 		fl_give_back(index, slot);
 		return FL_R_TABLE_FULL;

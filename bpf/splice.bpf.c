@@ -64,7 +64,7 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 	if (!a->tx.engaged || a->tx.seq != ta->write_seq) {
 		if (flags & FL_F_UNBASED)
 			return FL_R_NO_READ_YET;
-		if ((flags & FL_F_LATE) && b->rx.reads == b->reads_at_admit)
+		if ((flags & FL_F_LATE) && b->rx.reads == b->reads_at_admit && !fl_left_alone(b))
 			return FL_R_NO_READ_YET;
 		if (!fl_handed_over(ta->write_seq, b->base, spliced, (__u32)b->rx.returned)) {
 			if (fl_unseen(a))

@@ -58,6 +58,27 @@ fl_func bool fl_parked(__u64 addr)
 	return next != head || waiting > BPF_CORE_READ(psock, refcnt.refs.counter) - 1;
 }
 
+/*
+ * Rule 3, before the first receive of an end that was admitted when its connection came to be: can somebody be in a
+ * receive from before that? Whoever sleeps there is on the wait queue and holds no reference to the psock (fl_parked;
+ * without it: test_order, reader_from_before_the_connection). One that is on its way there, between the call and the
+ * lock, either holds a reference to the file, or is the only thread of the only process that has it open (fdget() takes
+ * none then), and has left whatever it was in if the socket has sent since.
+ */
+fl_func bool fl_left_alone(struct fl_side *b)
+{
+	struct tcp_sock *tb = (struct tcp_sock *)b->sk;
+	struct file *file = BPF_CORE_READ(tb, inet_conn.icsk_inet.sk.sk_socket, file);
+	struct file___ref *ref = (void *)file;
+
+	if (!(b->flags & FL_F_AT_BIRTH) || !file || !(b->tx.spliced_msgs | b->tx.yielded_msgs))
+		return false;
+	if (bpf_core_field_exists(ref->f_ref) ? BPF_CORE_READ(ref, f_ref.refcnt.counter) != 0
+					      : BPF_CORE_READ(file, f_count.counter) != 1)
+		return false;
+	return !fl_parked(b->sk);
+}
+
 /* What the receive buffer may grow to: fixed by SO_RCVBUF, or the namespace's tcp_rmem. */
 fl_inline __u32 fl_rcvbuf_most(struct tcp_sock *b, __u32 rcvbuf)
 {

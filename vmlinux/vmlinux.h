@@ -364,10 +364,23 @@ struct sk_psock {
 	struct list_head ingress_msg;
 };
 
+struct file {
+	struct {
+		s64 counter;
+	} f_count;
+};
+/* Linux 6.13 */
+struct file___ref {
+	struct {
+		struct {
+			s64 counter;
+		} refcnt;
+	} f_ref;
+};
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
-struct file;
 struct thread_info {
 	u32 status;
 };

@@ -56,6 +56,7 @@ enum fl_pair_state {
 #define FL_F_PRESENT (1U << 10)
 #define FL_F_CLOSED (1U << 11)
 #define FL_F_UNBASED (1U << 12) /* adopted while open: the first completed receive sets base */
+#define FL_F_AT_BIRTH (1U << 13) /* in the sockmap since its connection came to be */
 
 /*
  * Which of the host's filters make a message go over TCP: fl_ctl.yield for all, and what a policy says of its own

@@ -160,13 +160,14 @@ static void adopted_under_traffic_of_two_processes(void **state)
 static void adopted_many_times(void **state)
 {
 	struct traffic_opts o = { .seed = 4, .max_send = 100, .max_recv = 100, .flags = TRAFFIC_CATCHUP };
+	int64_t until = now_ms() + PATIENCE_MS;
 	struct traffic *t;
 	struct pair p;
 
 	(void)state;
 	open_with_bytes_in_flight(&p, V4);
 	ok(traffic_start(&t, &p, &o));
-	for (int round = 0; round < 500; round++) {
+	for (int round = 0; round < 500 && tick(until); round++) {
 		assert_int_equal(add_policy("observed"), 0);
 		ok(wait_spliced(&p, 0));
 		assert_int_equal(remove_policy(), 0);

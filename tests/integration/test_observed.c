@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/time.h>
 
 #include "traffic.h"
@@ -85,6 +86,53 @@ static void plain_reads_engage(void **state)
 			ok(pair_pump(&p, from, 1 << 20, 2000));
 			assert_true(spliced(p.fd[from]) - before > 900000);
 		}
+		pair_close(&p);
+	}
+}
+
+struct starter {
+	struct pair *p;
+	int side;
+	_Atomic int *ready;
+};
+
+static void *starter_main(void *arg)
+{
+	struct starter *s = arg;
+	char mem[1];
+
+	atomic_fetch_add(s->ready, 1);
+	while (atomic_load(s->ready) < 2)
+		;
+	while (recv(s->p->fd[s->side], mem, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		;
+	return NULL;
+}
+
+/* Both ends are due, and come in at the same moment: neither may miss the other. */
+static void ends_that_meet(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		_Atomic int ready = 0;
+		struct starter s[2] = { { &p, CLIENT, &ready }, { &p, SERVER, &ready } };
+		pthread_t thread;
+
+		ok(pair_open(&p, V4, false, false));
+		for (int from = 0; from < 2; from++)
+			for (int i = 0; i < FL_ENTER_SEGS; i++)
+				ok(pair_send(&p, from, 10));
+		assert_int_equal(pthread_create(&thread, NULL, starter_main, &s[CLIENT]), 0);
+		starter_main(&s[SERVER]);
+		pthread_join(thread, NULL);
+		for (int side = 0; side < 2; side++) {
+			p.got[side]++;
+			assert_int_equal(info(p.fd[side]).state, FASTLO_STATE_OBSERVING);
+		}
+		if (round % 100 == 0)
+			ok(pair_warm(&p));
 		pair_close(&p);
 	}
 }
@@ -391,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_reads_engage),
+		cmocka_unit_test(ends_that_meet),
 		cmocka_unit_test(silent_end_stays_tcp),
 		cmocka_unit_test(blocking_reader),
 		cmocka_unit_test(blocks_later),

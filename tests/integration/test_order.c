@@ -7,7 +7,9 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 static void sent_before_accept(void **state)
 {
@@ -163,6 +165,24 @@ static void messages_larger_than_the_buffer(void **state)
 	pair_close(&p);
 }
 
+/* A process of one thread that has sent since it connected is in no receive from before: its first answer is spliced. */
+static void first_answer(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (enum kind k = 0; k < KINDS; k++) {
+		ok(pair_open(&p, k, true, true));
+		ok(pair_send(&p, CLIENT, 100));
+		ok(pair_drain(&p, CLIENT));
+		ok(pair_send(&p, SERVER, 100));
+		ok(pair_drain(&p, SERVER));
+		if (!env.plain)
+			assert_int_equal(info(p.fd[SERVER]).tx_spliced_bytes, 100);
+		pair_close(&p);
+	}
+}
+
 struct early {
 	int fd;
 	_Atomic pid_t tid;
@@ -179,22 +199,28 @@ static void *early_main(void *arg)
 	return NULL;
 }
 
+enum early_who {
+	THREAD,
+	SPEAKING_THREAD, /* another one sends meanwhile */
+	CHILD,		 /* its parent sends, and then closes the socket, which from there on has one owner of one thread */
+};
+
 /*
- * Rule 3. A thread waits in recv(2) since before the connection was there (its first SYN met a full accept queue), so
- * it is inside tcp_recvmsg(), where no spliced byte would ever wake it to any use.
+ * Rule 3. Somebody waits in recv(2) since before the connection was there (its first SYN met a full accept queue), so
+ * they are inside tcp_recvmsg(), where no spliced byte would ever wake them to any use.
  */
-static void reader_from_before_the_connection(void **state)
+static void early_reader(struct early *e, enum early_who who)
 {
 	struct dial d = { .kind = V4, .opt = { true, true } };
 	struct pair p = { .fd = { -1, -1 }, .listener = -1 };
-	struct early e = { .fd = -1 };
 	struct sockaddr_storage addr;
 	socklen_t len;
 	pthread_t thread;
 	uint16_t port;
+	pid_t pid = -1;
 	int filler;
 
-	(void)state;
+	memset(e, 0, sizeof(*e));
 	ok(pair_listen(&d, &p.listener, &port));
 	assert_return_code(listen(p.listener, 0), errno);
 	ok(pair_connect(&d, port, &filler));
@@ -202,25 +228,58 @@ static void reader_from_before_the_connection(void **state)
 	ok(opt_in(p.fd[CLIENT], 1));
 	fails(connect(p.fd[CLIENT], (void *)&addr, len), EINPROGRESS);
 	fcntl(p.fd[CLIENT], F_SETFL, fcntl(p.fd[CLIENT], F_GETFL) & ~O_NONBLOCK);
-	e.fd = p.fd[CLIENT];
-	assert_int_equal(pthread_create(&thread, NULL, early_main, &e), 0);
-	for (int64_t until = now_ms() + PATIENCE_MS; !e.tid || !thread_asleep(e.tid);)
+	e->fd = p.fd[CLIENT];
+	if (who != CHILD) {
+		assert_int_equal(pthread_create(&thread, NULL, early_main, e), 0);
+	} else {
+		pid = fork();
+		if (pid == 0) {
+			early_main(e);
+			_exit(0);
+		}
+	}
+	for (int64_t until = now_ms() + PATIENCE_MS; !e->tid || !thread_asleep(e->tid);)
 		assert_true(tick(until));
 	ok(pair_accept(&p));
 	close(filler);
 	close(p.fd[SERVER]);
 	ok(pair_accept(&p)); /* once the SYN has been sent again */
+	if (who != THREAD) {
+		assert_int_equal(send(p.fd[CLIENT], "hi", 2, 0), 2);
+		for (int64_t until = now_ms() + PATIENCE_MS; recv(p.fd[SERVER], e->mem, 2, MSG_DONTWAIT) != 2;)
+			assert_true(tick(until));
+	}
+	if (who == CHILD)
+		close(p.fd[CLIENT]);
 	assert_int_equal(send(p.fd[SERVER], "hello", 5, 0), 5);
-	for (int64_t until = now_ms() + PATIENCE_MS; thread_asleep(e.tid) && tick(until);)
-		;
-	shutdown(p.fd[SERVER], SHUT_WR); /* lets go of it in any case */
-	pthread_join(thread, NULL);
-	assert_int_equal(e.got, 5);
-	assert_memory_equal(e.mem, "hello", 5);
-	fcntl(p.fd[CLIENT], F_SETFL, fcntl(p.fd[CLIENT], F_GETFL) | O_NONBLOCK);
 	assert_true(env.plain || info(p.fd[SERVER]).tx_spliced_bytes == 0);
 	expect_reason(p.fd[SERVER], FL_R_NO_READ_YET);
+	if (who != CHILD) {
+		for (int64_t until = now_ms() + PATIENCE_MS; thread_asleep(e->tid) && tick(until);)
+			;
+		shutdown(p.fd[SERVER], SHUT_WR); /* lets go of it in any case */
+		pthread_join(thread, NULL);
+		fcntl(p.fd[CLIENT], F_SETFL, fcntl(p.fd[CLIENT], F_GETFL) | O_NONBLOCK);
+	} else {
+		int status = proc_wait(pid, PATIENCE_MS);
+
+		assert_true(WIFEXITED(status));
+		p.fd[CLIENT] = -1;
+	}
+	assert_int_equal(e->got, 5);
+	assert_memory_equal(e->mem, "hello", 5);
 	pair_close(&p);
+}
+
+static void reader_from_before_the_connection(void **state)
+{
+	struct early *e = mmap(NULL, sizeof(*e), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_ptr_not_equal(e, MAP_FAILED);
+	for (enum early_who who = THREAD; who <= CHILD; who++)
+		early_reader(e, who);
+	munmap(e, sizeof(*e));
 }
 
 int main(void)
@@ -233,6 +292,7 @@ int main(void)
 		cmocka_unit_test(both_speak_at_once),
 		cmocka_unit_test(switch_back_and_forth),
 		cmocka_unit_test(messages_larger_than_the_buffer),
+		cmocka_unit_test(first_answer),
 		cmocka_unit_test(reader_from_before_the_connection),
 	};
 

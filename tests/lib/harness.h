@@ -74,7 +74,7 @@ int proc_spawn_as(char *const argv[], char *const envs[], const struct who *who,
 		  pid_t *ret);
 int proc_become(const struct who *who); /* this process, for good */
 int proc_wait(pid_t pid, int timeout_ms); /* wait status, -ETIMEDOUT */
-bool thread_asleep(pid_t tid);		  /* of this process: waits, interruptibly */
+bool thread_asleep(pid_t tid);		  /* waits, interruptibly */
 int file_write(const char *path, const char *text);
 int file_read(const char *path, char *ret, size_t size); /* NUL-terminated, cut */
 int tree_remove(const char *path);

@@ -130,7 +130,7 @@ bool thread_asleep(pid_t tid)
 {
 	char path[64], text[512] = "";
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	return file_read(path, text, sizeof(text)) > 0 && strstr(text, ") S");
 }
 

@@ -77,7 +77,7 @@ void connection_close(struct connection *c, int side);
 void connection_finish(const struct connection *c, int side); /* the other end sees the end of the stream */
 int peer_listen(enum peer peer, const struct cell *c, int *ret_fd, uint16_t *ret_port);
 int peer_connect(enum peer peer, const struct cell *c, uint16_t port, int *ret_fd);
-int peer_accept(int listener);
+int peer_accept(const struct cell *c, int listener);
 
 /* ---- worker.c */
 int worker_start(enum peer peer, const struct cell *cells);

@@ -60,6 +60,26 @@ int peer_listen(enum peer peer, const struct cell *c, int *ret_fd, uint16_t *ret
 	return 0;
 }
 
+/* Nothing but what a connection needs: what setsockopt costs has a row of its own. */
+static int connect_bare(enum peer peer, uint16_t port, int *ret_fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int fd = socket(kind_addr(V4, CLIENT, port, &addr, &len), SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (peer == EAGER)
+		r = opt_in(fd, 1);
+	if (r == 0 && connect(fd, (void *)&addr, len) < 0)
+		r = -errno;
+	if (r < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
 int peer_connect(enum peer peer, const struct cell *c, uint16_t port, int *ret_fd)
 {
 	struct dial d = dial_of(peer, c);
@@ -67,6 +87,8 @@ int peer_connect(enum peer peer, const struct cell *c, uint16_t port, int *ret_f
 	socklen_t len;
 	int fd, r;
 
+	if (c->work == CONNECT && peer != UNIX)
+		return connect_bare(peer, port, ret_fd);
 	if (peer == UNIX) {
 		len = unix_addr(&un, port);
 		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -82,11 +104,11 @@ int peer_connect(enum peer peer, const struct cell *c, uint16_t port, int *ret_f
 	return 0;
 }
 
-int peer_accept(int listener)
+int peer_accept(const struct cell *c, int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), on = 1;
 
-	if (fd >= 0)
+	if (fd >= 0 && c->work != CONNECT)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return fd;
 }
@@ -115,7 +137,7 @@ int connection_open(struct connection *ret, enum peer peer, const struct cell *c
 	} else {
 		r = peer_connect(peer, c, port, &fd[CLIENT]);
 		if (r == 0)
-			fd[SERVER] = peer_accept(listener);
+			fd[SERVER] = peer_accept(c, listener);
 		if (r == 0 && fd[SERVER] < 0)
 			r = -errno;
 	}

@@ -76,7 +76,7 @@ static void connect_server(struct run *r)
 	bool last = false;
 
 	while (!last) {
-		int fd = peer_accept(r->listener);
+		int fd = peer_accept(r->cell, r->listener);
 
 		if (fd < 0)
 			return;

@@ -109,7 +109,7 @@ static int explain(const struct fl_record *records, size_t n, uint64_t target)
 	json_object_put(list);
 	if (!found)
 		return ctl_fail(CTL_REFUSED,
-				"cannot explain '%" PRIu64 "': no open pair has that id, port or pid (has either end opted in?)",
+				"cannot explain '%" PRIu64 "': no open pair has that id, port or pid (has either end opted in? observed ones are known from their fourth segment on)",
 				target);
 	return fflush(stdout) == 0 ? CTL_OK : CTL_REFUSED;
 }

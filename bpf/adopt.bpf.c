@@ -10,6 +10,8 @@
  */
 #include "register.h"
 
+#define CGROUP_LEVELS_MAX 128
+
 fl_inline struct tcp_sock *fl_sock_of(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
@@ -78,6 +80,34 @@ int fl_admit(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return 0;
 }
 
+struct fl_climb {
+	struct cgroup *cg;
+	bool found;
+};
+
+static long fl_climb_at(__u32 depth, struct fl_climb *c)
+{
+	struct cgroup *cg = c->cg;
+
+	if (!cg)
+		return 1;
+	if (BPF_CORE_READ(cg, kn, id) == fl_ctl.cgroup) {
+		c->found = true;
+		return 1;
+	}
+	c->cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	return 0;
+}
+
+/* Does sockops see its like? Other fastlods may serve other cgroups. */
+fl_func bool fl_is_ours(struct tcp_sock *tp)
+{
+	struct fl_climb c = { .cg = FL_SK(tp).sk_cgrp_data.cgroup };
+
+	bpf_loop(CGROUP_LEVELS_MAX, fl_climb_at, &c, 0);
+	return c.found;
+}
+
 SEC("iter/task_file")
 int fl_scan(struct bpf_iter__task_file *ctx)
 {
@@ -93,6 +123,8 @@ int fl_scan(struct bpf_iter__task_file *ctx)
 		return 0;
 	if (!fl_policy_for(tp, FL_SKC(tp).skc_num, &flags) &&
 	    !fl_policy_for(tp, bpf_ntohs(FL_SKC(tp).skc_dport), &flags))
+		return 0;
+	if (!fl_is_ours(tp))
 		return 0;
 	st = bpf_sk_storage_get(&fl_sk, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st || st->slot || !fl_claim(st))

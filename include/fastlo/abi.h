@@ -10,7 +10,7 @@
 #include "fastlo.h"
 
 #ifndef FL_ABI_VERSION /* a test builds another one */
-#define FL_ABI_VERSION 3
+#define FL_ABI_VERSION 4
 #endif
 /*
  * The same in every ABI, so that any fastlod can drain what any other one left pinned: `abi` and `mode` begin the
@@ -271,6 +271,7 @@ struct fl_ctl {
 	__u64 half_ns;	     /* age at which an eager end without a peer leaves the sockmap */
 	__u32 max_per_uid;   /* slots that one user's sockets may take; 0: no limit */
 	__u32 bulk_stays;    /* nothing leaves the sockmap because splicing does not gain */
+	__u64 cgroup;	     /* id of the cgroup that sockops is attached to: fl_scan looks no further */
 	__u64 stranger;	     /* the last hook function that was not in `host` */
 	struct fl_host host;
 };

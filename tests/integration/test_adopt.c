@@ -5,7 +5,13 @@
  */
 #include "check.h"
 
+#include <json-c/json.h>
+
 #include "traffic.h"
+
+#define LATE_PORT 21999
+#define quoted(x) #x
+#define str(x) quoted(x)
 
 static int add_policy(const char *engage)
 {
@@ -229,6 +235,27 @@ static void half_in_policy(void **state)
 	pair_close(&p);
 }
 
+/* A policy by port alone, and a connection of a cgroup that this fastlod was not given: not its business. */
+static void outside_the_cgroup(void **state)
+{
+	struct json_object *list = NULL;
+	struct dial d = { .kind = V4, .port = { [SERVER] = LATE_PORT } };
+	struct pair p;
+
+	(void)state;
+	ok(env_join(env.home));
+	ok(pair_dial(&p, &d));
+	ok(pair_pingpong(&p, 10, 100));
+	assert_int_equal(env_ctl(NULL, "policy", "add", "late", "--port", str(LATE_PORT), NULL), 0);
+	ok(pair_pingpong(&p, 10, 100));
+	assert_int_equal(env_ctl(&list, "list", NULL), 0);
+	assert_int_equal(json_object_array_length(list), 0);
+	json_object_put(list);
+	assert_int_equal(remove_policy(), 0);
+	pair_close(&p);
+	ok(env_join(env.app));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +266,7 @@ int main(void)
 		cmocka_unit_test(adopted_many_times),
 		cmocka_unit_test(adopted_while_blocking),
 		cmocka_unit_test(half_in_policy),
+		cmocka_unit_test(outside_the_cgroup),
 	};
 
 	return run_group(tests, group_up, group_down);

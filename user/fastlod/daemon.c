@@ -204,12 +204,20 @@ static int check_host(struct daemon *d)
 static int start_programs(struct daemon *d)
 {
 	static const struct keeper_ops keeper_ops = { on_cgroup_event, on_swept };
+	const char *cgroup = d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount;
 	struct fl_ctl *ctl;
-	int r = programs_load(&d->cfg, &d->kernel, d->cfg.cgroup ? d->cfg.cgroup : d->cgroup_mount, &d->programs);
+	uint64_t id;
+	int r = programs_load(&d->cfg, &d->kernel, cgroup, &d->programs);
 
 	if (r < 0)
 		return r;
 	ctl = programs_ctl(d->programs);
+	r = cgroup_id_of(cgroup, &id);
+	if (r < 0) {
+		log_err("cannot tell the id of cgroup '%s': %s", cgroup, strerror(-r));
+		return r;
+	}
+	ctl->cgroup = id;
 	hooks_find(d->programs);
 	malloc_trim(0); /* the kernel's BTF was 5 MB and is not needed again */
 	set_knobs(ctl, &d->cfg);

@@ -98,6 +98,24 @@ static int parse(int argc, char **argv, struct policy *p)
 	return CTL_OK;
 }
 
+/* It is no mistake, but may be a mistyped path. */
+static void say_if_none_matches(const struct policy *p)
+{
+	struct json_object *reply, *list;
+
+	if (!p->cgroup || ctl_json() || ctl_ask("policy_list", &reply) != CTL_OK)
+		return;
+	list = json_object_object_get(reply, "policies");
+	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
+		struct json_object *of = json_object_array_get_idx(list, i);
+
+		if (strcmp(ctl_string(of, "name"), p->name) == 0 && strcmp(ctl_string(of, "cgroups"), "0") == 0)
+			fprintf(stderr, "fastloctl: no cgroup matches '%s' yet: policy '%s' applies when one comes\n", p->cgroup,
+				p->name);
+	}
+	json_object_put(reply);
+}
+
 static int add(int argc, char **argv)
 {
 	struct policy p = { .origin = POLICY_CONTROL };
@@ -111,6 +129,8 @@ static int add(int argc, char **argv)
 		json_object_object_add(request, "policy", policy_to_json(&p));
 		code = send_change(request);
 	}
+	if (!code)
+		say_if_none_matches(&p);
 	policy_free(&p);
 	return code;
 }

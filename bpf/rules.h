@@ -37,17 +37,19 @@ fl_inline _Bool fl_handed_over(__u32 a_write_seq, __u32 b_base, __u32 a_spliced,
  * the window that TCP has promised and cannot take back: TCP bytes inside it must still find room, or they are dropped and
  * cost a retransmission. A stream that fills its segments opens the window to nearly all of the buffer; but where the
  * owner has not fixed the buffer's size, the kernel lets it grow to `most` before it drops (tcp_clamp_window).
- * Without it: test_bounds, stopped_reader_*, room_for_the_promised_window.
+ * Where nothing is unread, one message may take all of it: a reply of 64 KiB and its head does not fit in half of what a
+ * connection begins with.
+ * Without it: test_bounds, stopped_reader_*, room_for_the_promised_window, one_large_message.
  */
 #ifndef FL_RCVBUF_SHARE
 #define FL_RCVBUF_SHARE 2
 #endif
 fl_inline _Bool fl_fits(__u32 size, __u32 rcvbuf, __u32 most, __u32 window, __u32 unread)
 {
-	__u32 room = most > window ? most - window : 0;
+	__u32 room = most > window ? most - window : 0, share = rcvbuf / (unread ? FL_RCVBUF_SHARE : FL_RCVBUF_SHARE / 2);
 
-	if (room > rcvbuf / FL_RCVBUF_SHARE)
-		room = rcvbuf / FL_RCVBUF_SHARE;
+	if (room > share)
+		room = share;
 	return unread <= room && size <= room - unread;
 }
 

@@ -117,6 +117,28 @@ static int rcvbuf_of(int fd)
 	return size;
 }
 
+/* A little more than half of what a connection begins with: spliced if nothing is unread, and only then. */
+static void one_large_message(void **state)
+{
+	struct pair p;
+	size_t size;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	size = (size_t)rcvbuf_of(p.fd[SERVER]) / 2 + 10;
+	for (int unread = 0; unread < 2; unread++) {
+		uint64_t before = spliced(p.fd[CLIENT]);
+
+		if (unread)
+			ok(pair_send(&p, CLIENT, 1));
+		ok(pair_send(&p, CLIENT, size));
+		assert_true(env.plain || spliced(p.fd[CLIENT]) - before == (unread ? 1 : size));
+		ok(pair_drain(&p, CLIENT));
+	}
+	pair_close(&p);
+}
+
 /* Each spliced message costs the kernel about 1 KiB that nothing accounts for. */
 static void unread_tiny_messages(void **state)
 {
@@ -299,6 +321,7 @@ int main(void)
 		cmocka_unit_test(stopped_reader_4k),
 		cmocka_unit_test(stopped_reader_64k),
 		cmocka_unit_test(stopped_reader_1m),
+		cmocka_unit_test(one_large_message),
 		cmocka_unit_test(unread_tiny_messages),
 		cmocka_unit_test(room_for_the_promised_window),
 		cmocka_unit_test(slow_reader_of_tiny_messages),

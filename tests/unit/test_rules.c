@@ -52,7 +52,10 @@ static void a_message_fits_in_half_of_the_buffer_only(void **state)
 {
 	(void)state;
 	assert_true(fl_fits(65536, 131072, 131072, 0, 0));
-	assert_false(fl_fits(65537, 131072, 131072, 0, 0));
+	assert_true(fl_fits(131072, 131072, 131072, 0, 0)); /* alone, all of it */
+	assert_false(fl_fits(131073, 131072, 131072, 0, 0));
+	assert_true(fl_fits(65535, 131072, 131072, 0, 1));
+	assert_false(fl_fits(65536, 131072, 131072, 0, 1));
 	assert_true(fl_fits(1, 131072, 131072, 0, 65535));
 	assert_false(fl_fits(2, 131072, 131072, 0, 65535));
 	assert_false(fl_fits(1, 131072, 131072, 0, 65536));

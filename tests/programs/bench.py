@@ -6,6 +6,7 @@ Each bench_NAME.py here has
     NEEDS            {command: the Debian package it is in}
     runs(t, seconds) starts the servers; yields what to measure: (row, unit, run), where run() is one run of a client,
                      about so long, and its result a number of that unit; of "us" less is better, of all else more.
+                     A fourth, where the program can: the same over its AF_UNIX socket, as a measure of what there is to win.
 The servers stay, each run's connections are new. One fastlod is there all the time: only the policy comes and goes.
 What counts is the ratio of the two turns of a round: median over the rounds [quartiles].
 
@@ -42,16 +43,16 @@ class Bench:
     def run(self, t):
         rows, failure = [], None
         try:
-            for name, unit, client in self.program.runs(t, SECONDS):
-                rows.append(judged(self.row(name, unit, client)))
+            for name, unit, client, *over_unix in self.program.runs(t, SECONDS):
+                rows.append(judged(self.row(name, unit, client, *over_unix)))
                 show(rows[-1])
         except Failure as what:
             failure = f"{what}\n{t.logs()}"
         return {"rows": rows, "failure": failure}
 
-    def row(self, name, unit, client):
+    def row(self, name, unit, client, over_unix=None):
         client()  # not measured: it warms caches
-        row = {"row": name, "unit": unit, "plain": [], "plain_cpus": [], "policy": [], "policy_cpus": []}
+        row = {"row": name, "unit": unit, "plain": [], "plain_cpus": [], "policy": [], "policy_cpus": [], "unix": []}
         stats = []
         for _ in range(ROUNDS):
             self.sample(client, row, "plain")
@@ -59,6 +60,8 @@ class Bench:
                 before = self.world.ask("stats")
                 self.sample(client, row, "policy")
                 stats.append(run.since(before, self.world.ask("stats")))
+            if over_unix:
+                row["unix"].append(over_unix())
         return {**row, **what_happened(stats)}
 
     def sample(self, client, row, turn):
@@ -93,13 +96,14 @@ def judged(row):
     row["better"] = "less" if less else "more"
     row["ratio_low"], row["ratio"], row["ratio_high"] = quartiles(ratios)
     row["cpu_low"], row["cpu"], row["cpu_high"] = quartiles([c * r if less else c / r for c, r in zip(cpus, ratios)])
+    row["unix_ratio"] = statistics.median(b / a for a, b in zip(row["plain"], row["unix"])) if row["unix"] else None
     return row
 
 
 # as Markdown, for docs/PERFORMANCE.md
-COLUMNS = "| {:35} | {:>9} | {:>9} | {:6} | {:16} | {:16} | {:>5} | {:>8} | {} |"
-HEAD = COLUMNS.format("", "plain", "policy", "", "ratio", "CPU per answer", "bytes", "messages", "most of the rest")
-RULE = COLUMNS.format(*["---"] * 9)
+COLUMNS = "| {:35} | {:>9} | {:>9} | {:6} | {:16} | {:16} | {:>7} | {:>5} | {:>8} | {} |"
+HEAD = COLUMNS.format("", "plain", "policy", "", "ratio", "CPU per answer", "AF_UNIX", "bytes", "messages", "most of the rest")
+RULE = COLUMNS.format(*["---"] * 10)
 
 
 def span(row, what):
@@ -110,7 +114,7 @@ def show(row):
     reason = max(row["reasons"], key=row["reasons"].get, default=None)
     plain, policy = (f"{statistics.median(row[turn]):.4g}" for turn in ("plain", "policy"))
     print(COLUMNS.format(row["row"], plain, policy, row["unit"], span(row, "ratio"), span(row, "cpu"),
-                         f"{100 * row['spliced_bytes']:.0f} %", f"{100 * row['spliced_messages']:.0f} %",
+                         f"{row['unix_ratio']:.2f}" if row["unix"] else "", f"{100 * row['spliced_bytes']:.0f} %", f"{100 * row['spliced_messages']:.0f} %",
                          f"{reason} {row['reasons'][reason]}" if reason else ""), flush=True)
 
 

@@ -10,9 +10,12 @@ def runs(t, seconds):
     for mode in "simple", "prepared":
         for clients in 1, 8:
 
-            def client():
+            def client(at=where):
                 out = t.run("pgbench", "-n", "-S", "-M", mode, "-c", clients, "-j", min(clients, 2),
-                            "-T", max(1, round(seconds)), *where, "postgres")
+                            "-T", max(1, round(seconds)), *at, "postgres")
                 return t.number(r"tps = ([0-9.]+)", out)
 
-            yield f"pgbench -S, {mode}, {clients} client{'s' * (clients > 1)}", "1/s", client
+            def over_unix():
+                return client(postgres.unix(t, where))
+
+            yield f"pgbench -S, {mode}, {clients} client{'s' * (clients > 1)}", "1/s", client, over_unix

@@ -12,10 +12,13 @@ def runs(t, seconds):
     for clients in 1, 50:
         for what, options in WORKLOADS.items():
             for test in "SET", "GET":
-                argv = ("redis-benchmark", "-p", port, "-q", "-t", test.lower(), "-c", clients, *options)
 
-                def client(n):
+                def client(n, *where):
+                    argv = ("redis-benchmark", *(where or ("-p", port)), "-q", "-t", test.lower(), "-c", clients, *options)
                     return t.number(rf"{test}: ([0-9.]+)", t.run(*argv, "-n", n))
 
+                def over_unix(n):
+                    return client(n, "-s", redis.unix(t))
+
                 name = f"redis {test}{what}, {clients} client{'s' * (clients > 1)}"
-                yield name, "1/s", pace.for_seconds(seconds, client)
+                yield name, "1/s", pace.for_seconds(seconds, client), pace.for_seconds(seconds, over_unix)

@@ -10,4 +10,9 @@ NEEDS = {"redis-benchmark": "redis-tools", "redis-check-rdb": "redis-tools"}
 
 def start(t, port):
     os.symlink(t.find("redis-check-rdb"), f"{t.dir}/redis-server")
-    t.start(f"{t.dir}/redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", port=port)
+    t.start(f"{t.dir}/redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--unixsocket", unix(t), port=port)
+
+
+def unix(t):
+    """Its other socket."""
+    return f"{t.dir}/redis.sock"

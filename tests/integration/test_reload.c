@@ -197,7 +197,7 @@ static uint16_t port_of(int fd)
 	return ntohs(((struct sockaddr_in *)&a)->sin_port);
 }
 
-/* drain_timeout over: named one by one, left at work; finished by the next start, or by a drain after it. */
+/* drain_timeout over: named one by one, left at work; finished by the next start, by a drain after it, or by one without. */
 static void what_a_stop_leaves_is_named(void **state)
 {
 	struct pair p[2];
@@ -207,7 +207,7 @@ static void what_a_stop_leaves_is_named(void **state)
 	(void)state;
 	write_file(env.run, "drain_timeout = 1\n", "");
 	reload();
-	for (int round = 0; round < 2; round++) {
+	for (int round = 0; round < 3; round++) {
 		ok(pair_open(&p[0], V4, true, true));
 		ok(pair_open(&p[1], V6, true, true));
 		for (int i = 0; i < 2; i++) {
@@ -229,6 +229,21 @@ static void what_a_stop_leaves_is_named(void **state)
 		}
 		if (round == 0)
 			ok(pair_drain(&p[0], CLIENT));
+		if (round == 2) {
+			/* nobody runs: it is refused while a byte is unread, and then there is nothing left */
+			assert_int_equal(env_ctl(NULL, "drain", "-c", env.config, NULL), 2);
+			for (int i = 0; i < 2; i++)
+				ok(pair_drain(&p[i], CLIENT));
+			assert_int_equal(env_ctl(NULL, "drain", "-c", env.config, NULL), 0);
+			assert_false(env_has_pins());
+			for (int i = 0; i < 2; i++) {
+				ok(pair_pingpong(&p[i], 10, 100));
+				pair_close(&p[i]);
+			}
+			assert_int_equal(env_ctl(NULL, "drain", "-c", env.config, NULL), 3);
+			ok(env_restart());
+			break;
+		}
 		ok(env_restart());
 		if (round == 1)
 			assert_int_equal(env_ctl(NULL, "drain", NULL), 0);

@@ -25,7 +25,7 @@ static const struct {
 	{ "", NULL, "           [--engage eager|observed] [--blocking allow|refuse]", "" },
 	{ "policy", verb_policy, "remove NAME", "" },
 	{ "run", verb_run, "[--eager] [--allow-blocking] -- CMD...", "run CMD opted in" },
-	{ "drain", verb_drain, "", "every connection back to plain TCP" },
+	{ "drain", verb_drain, "[-c FILE]", "every connection back to plain TCP" },
 	{ "resume", verb_resume, "", "splice again" },
 	{ "version", verb_version, "", "versions of fastloctl and fastlod" },
 };

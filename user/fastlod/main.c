@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * fastlod's command line. Exit status: 0 done, 1 usage or configuration, 2 refused by kernel or host.
+ * fastlod's command line. Exit status: 0 done, 1 usage or configuration, 2 refused by kernel or host, 3 --drain found nothing.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -8,27 +8,30 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "drain.h"
 #include "log.h"
 #include "paths.h"
 
 static const char usage[] =
-	"fastlod [-c FILE] [--check-config] [-v] [--version]\n"
+	"fastlod [-c FILE] [--check-config] [--drain] [-v] [--version]\n"
 	"The daemon of the loopback fast path; stays in the foreground.\n"
 	"  -c, --config FILE  read FILE (default: " PATHS_CONFIG ", if it is there)\n"
 	"      --check-config read the configuration, and exit\n"
+	"      --drain        release what a fastlod that no longer runs left pinned, and exit\n"
 	"  -v, --verbose      log more, libbpf's words too\n"
 	"      --version      print the version\n"
 	"  -h, --help         this text\n";
 
 int main(int argc, char **argv)
 {
-	enum { OPT_CHECK = 256, OPT_VERSION };
+	enum { OPT_CHECK = 256, OPT_DRAIN, OPT_VERSION };
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, OPT_CHECK },
+		{ "drain", no_argument, NULL, OPT_DRAIN },
 		{ "verbose", no_argument, NULL, 'v' },	    { "version", no_argument, NULL, OPT_VERSION },
 		{ "help", no_argument, NULL, 'h' },	    { 0 },
 	};
-	bool check = false, verbose = false;
+	bool check = false, drain = false, verbose = false;
 	const char *path = NULL;
 	struct config cfg;
 	char err[1024];
@@ -45,6 +48,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_CHECK:
 			check = true;
+			break;
+		case OPT_DRAIN:
+			drain = true;
 			break;
 		case OPT_VERSION:
 			puts("fastlod " FL_VERSION);
@@ -71,5 +77,5 @@ int main(int argc, char **argv)
 		config_free(&cfg);
 		return 0;
 	}
-	return daemon_run(&cfg, path);
+	return drain ? drain_left(&cfg) : daemon_run(&cfg, path);
 }

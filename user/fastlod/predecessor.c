@@ -97,16 +97,18 @@ static void say_left(const char *dir, uint32_t abi, const struct left *left, con
 	for (unsigned int i = 0; i < left->n && i < SLOTS_NAMED; i++)
 		n += (size_t)snprintf(slots + n, sizeof(slots) - n, "%s%u", i ? ", " : "", left->slots[i]);
 	log_err("%s: %u pairs of ABI %u in '%s' still hold unread bytes (slots %s%s); they go over TCP, and the next "
-		"start goes on", why, left->n, abi, dir, slots, left->n > SLOTS_NAMED ? ", ..." : "");
+		"start, or --drain, goes on", why, left->n, abi, dir, slots, left->n > SLOTS_NAMED ? ", ..." : "");
 }
 
-static int drain(const char *dir, struct head *head, unsigned int timeout_s)
+static int drain(const char *dir, struct head *head, const char *anyway, unsigned int timeout_s)
 {
 	struct left left = { 0 };
-	char path[4096], what[80] = "holds only a part of the maps";
+	char path[4096], what[80];
 	int fd, r;
 
-	if (head->abi != FL_ABI_VERSION)
+	if (head->abi == FL_ABI_VERSION)
+		snprintf(what, sizeof(what), "%s", anyway);
+	else
 		snprintf(what, sizeof(what), "is of ABI %u, this fastlod speaks %u", head->abi, FL_ABI_VERSION);
 	snprintf(path, sizeof(path), "%s/%s", dir, FL_SWEEP_PIN);
 	fd = bpf_obj_get(path);
@@ -129,7 +131,7 @@ static int drain(const char *dir, struct head *head, unsigned int timeout_s)
 	return r == 0 || r == -ECANCELED ? r : -EEXIST;
 }
 
-int predecessor_drain(const char *dir, bool damaged, unsigned int timeout_s, bool *ret_drained)
+int predecessor_drain(const char *dir, const char *anyway, unsigned int timeout_s, bool *ret_drained)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
@@ -150,8 +152,8 @@ int predecessor_drain(const char *dir, bool damaged, unsigned int timeout_s, boo
 	if (head == MAP_FAILED || (head->abi == FL_ABI_VERSION && info.value_size != sizeof(struct fl_ctl))) {
 		log_err("'%s' is not what a fastlod pins there (remove '%s' if no fastlod uses it)", path, dir);
 		r = -EEXIST;
-	} else if (head->abi != FL_ABI_VERSION || damaged) {
-		r = drain(dir, head, timeout_s);
+	} else if (head->abi != FL_ABI_VERSION || anyway) {
+		r = drain(dir, head, anyway, timeout_s);
 		*ret_drained = r == 0;
 	}
 	if (head != MAP_FAILED)

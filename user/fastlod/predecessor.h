@@ -10,10 +10,10 @@
 #include <stdbool.h>
 
 /*
- * dir is locked. damaged: drain it even if it is of this ABI. 0: there is no such set, or all of its pairs are released
+ * dir is locked. anyway: drain it even if it is of this ABI, since it "..." (for the log); NULL: no reason to. 0: there is no such set, or all of its pairs are released
  * (*ret_drained), and its pins may go. -EEXIST, after a line in the log: it can't be drained, or not in timeout_s seconds; it stays at work,
  * set to drain in the latter case, and the next start goes on. -ECANCELED: SIGTERM or SIGINT came meanwhile.
  */
-int predecessor_drain(const char *dir, bool damaged, unsigned int timeout_s, bool *ret_drained);
+int predecessor_drain(const char *dir, const char *anyway, unsigned int timeout_s, bool *ret_drained);
 
 #endif

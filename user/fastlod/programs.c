@@ -206,7 +206,8 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
 		return explain_load(r);
-	r = predecessor_drain(cfg->pin_dir, pins_incomplete(p->pins, p->skel->obj), cfg->drain_timeout, &p->replaced);
+	r = predecessor_drain(cfg->pin_dir, pins_incomplete(p->pins, p->skel->obj) ? "holds only a part of the maps" : NULL,
+			      cfg->drain_timeout, &p->replaced);
 	if (r < 0)
 		return r;
 	if (p->replaced)

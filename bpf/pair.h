@@ -149,16 +149,14 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		return;
 	if (!(a->flags & b->flags & FL_F_PRESENT) || ((a->flags | b->flags) & FL_F_CLOSED))
 		return;
-	if (!fl_qualifies(a) || !fl_qualifies(b))
-		return;
+	/* before anything is counted: whoever waits by edges waits so from its first receive on */
 	by_edge = fl_by_edge(a->sk);
 	if (!by_edge)
 		by_edge = fl_by_edge(b->sk);
-	if (by_edge) {
-		if (by_edge > 0)
-			fl_stop(index, slot, FL_R_EDGE_TRIGGERED);
+	if (by_edge > 0)
+		fl_stop(index, slot, FL_R_EDGE_TRIGGERED);
+	if (by_edge || !fl_qualifies(a) || !fl_qualifies(b))
 		return;
-	}
 	if (a->flags & b->flags & FL_F_ADMITTED)
 		fl_move(slot, FL_OBSERVE, FL_ADMITTED);
 	else if (fl_move(slot, FL_OBSERVE, FL_READY))

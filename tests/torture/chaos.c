@@ -130,7 +130,8 @@ static int open_one(struct chaos *c, int i)
 static int close_one(struct chaos *c, int i)
 {
 	struct pair *p = &c->crowd[i].pair;
-	bool known = info(p->fd[CLIENT]).pair && !c->d->forgetful; /* else no slot counts its bytes */
+	/* else no slot counts its bytes; ends come in one by one, and between them a policy may go */
+	bool known = info(p->fd[CLIENT]).pair && info(p->fd[SERVER]).pair && !c->d->forgetful;
 	uint64_t moved, counted = 0;
 	int r;
 

@@ -11,6 +11,7 @@
 #include "register.h"
 
 #define CGROUP_LEVELS_MAX 128
+#define LINGER_NS 5000000000ULL /* what a pair may have left behind in the sockmap when it was stopped is gone by then */
 
 fl_inline struct tcp_sock *fl_sock_of(struct bpf_iter__task_file *ctx)
 {
@@ -66,6 +67,15 @@ int fl_admit(struct bpf_iter__bpf_sk_storage_map *ctx)
 	__sync_fetch_and_or(&side->flags, FL_F_LATE);
 	side->reads_at_admit = side->rx.reads;
 	err = bpf_map_update_elem(&fl_sock, &key, tp, BPF_ANY);
+	/*
+	 * The psock of its last stay: the kernel drops it with the last reference, which may be a reader's, and a socket is
+	 * busy meanwhile. Without it: a policy that came back at once found `psock_busy`, for good (test_stops on an emulated
+	 * kernel, policy_comes_back_while_unread).
+	 */
+	if (err == -EBUSY && bpf_ktime_get_ns() - slot->stopped < LINGER_NS) {
+		fl_emit(FL_EV_ADMIT, index, slot);
+		return 0;
+	}
 	if (err) {
 		fl_stop(index, slot, err == -EBUSY ? FL_R_PSOCK_BUSY : FL_R_ADMIT_FAILED);
 		return 0;

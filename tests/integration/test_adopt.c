@@ -23,11 +23,11 @@ static int remove_policy(void)
 	return env_ctl(NULL, "policy", "remove", "late", NULL);
 }
 
-/* Both ends' counters grow by more than `some` bytes while traffic runs, or PATIENCE_MS pass. */
+/* Both ends' counters grow by more than `some` bytes while traffic runs; a stream may leave the sockmap for up to eight seconds. */
 static int wait_spliced(struct pair *p, uint64_t some)
 {
 	uint64_t first[2] = { spliced(p->fd[CLIENT]), spliced(p->fd[SERVER]) };
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = now_ms() + 3 * PATIENCE_MS;
 
 	do {
 		if (info(p->fd[CLIENT]).tx_spliced_bytes > first[CLIENT] + some &&

@@ -124,11 +124,11 @@ static void stopped_again_and_again(void **state)
 	pair_close(&p);
 }
 
-/* Under traffic: both directions go on being spliced. */
+/* Under traffic: both directions go on being spliced; a stream may have left the sockmap for up to eight seconds. */
 static int wait_growth(struct pair *p)
 {
 	uint64_t first[2] = { spliced(p->fd[CLIENT]), spliced(p->fd[SERVER]) };
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = now_ms() + 3 * PATIENCE_MS;
 
 	do {
 		if (spliced(p->fd[CLIENT]) > first[CLIENT] && spliced(p->fd[SERVER]) > first[SERVER])

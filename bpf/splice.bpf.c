@@ -109,9 +109,6 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
 	}
 	window = fl_window(FL_READ(tb, rcv_wup), FL_READ(tb, rcv_wnd), FL_READ(tb, rcv_nxt));
-	/* before Linux 6.5 the window is no more than half of the buffer, since segments take more than their bytes */
-	if (!bpf_core_field_exists(tb->scaling_ratio))
-		window += window / 3;
 	if (!fl_fits(size, rcvbuf, fl_rcvbuf_most(tb, rcvbuf), window, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);

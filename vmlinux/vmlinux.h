@@ -351,7 +351,6 @@ struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_retrans;
 	u32 data_segs_in;
-	u8 scaling_ratio;
 	u8 bpf_sock_ops_cb_flags;
 	u8 repair : 1;
 	u8 recvmsg_inq : 1;

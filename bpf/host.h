@@ -29,30 +29,6 @@
 #define FL_HOOKS_MAX 10
 #define FL_PACKETS_MAX 16
 
-/*
- * Memory at a kernel address as words, each 0 where there is none. The type is one that every kernel has and that is
- * nothing but words: what they hold is not a pointer to the verifier, so it can be hashed and compared.
- */
-#define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
-#define FL_WORD(w, i) FL_READ(w, mibs[i])
-
-fl_inline __u64 fl_load(__u64 addr)
-{
-	struct linux_mib *w = FL_WORDS(addr);
-
-	return FL_WORD(w, 0);
-}
-
-/* The first `bytes` bytes of a word, as a number. */
-fl_inline __u32 fl_first(__u64 word, __u32 bytes)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return word & ((1ULL << bytes * 8) - 1);
-#else
-	return word >> (64 - bytes * 8);
-#endif
-}
-
 fl_inline __u32 fl_hook_what(__u64 function)
 {
 	for (__u32 i = 0; i < FL_HOOK_PROBES; i++) {

@@ -76,10 +76,10 @@ fl_func void fl_entered(__u32 index, struct fl_slot *slot)
 	}
 }
 
-/* Why a pair leaves the sockmap only for a while: it owes FL_DEBT_MAX, or FL_DEBT_FILTERED behind a filter. */
+/* Why a pair leaves the sockmap only for a while: it owes FL_DEBT_MAX, or FL_DEBT_FILTERED behind what keeps it on TCP. */
 fl_inline bool fl_for_a_while(__u32 reason)
 {
-	return reason == FL_R_BULK || reason == FL_R_CGROUP_FILTER ||
+	return reason == FL_R_BULK || reason == FL_R_CGROUP_FILTER || reason == FL_R_MEMORY ||
 	       (reason >= FL_R_PACKET_SOCKET && reason <= FL_R_LO_DOWN);
 }
 
@@ -149,6 +149,10 @@ fl_func void fl_consider(__u32 index, struct fl_slot *slot)
 		return;
 	if (!(a->flags & b->flags & FL_F_PRESENT) || ((a->flags | b->flags) & FL_F_CLOSED))
 		return;
+	if (fl_limited(a->sk) || fl_limited(b->sk)) {
+		fl_stop(index, slot, FL_R_MEMORY);
+		return;
+	}
 	/* before anything is counted: whoever waits by edges waits so from its first receive on */
 	by_edge = fl_by_edge(a->sk);
 	if (!by_edge)

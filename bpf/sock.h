@@ -138,11 +138,52 @@ fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
 	return (struct sk_psock *)((__u64)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) & ~7ULL);
 }
 
-#ifdef FL_HOT
-#define FL_EDGE fl_inline
+/*
+ * Memory at a kernel address as words, each 0 where there is none. The type is one that every kernel has and that is
+ * nothing but words: what they hold is not a pointer to the verifier, so it can be hashed and compared.
+ */
+#define FL_WORDS(addr) FL_CAST(addr, struct linux_mib)
+#define FL_WORD(w, i) FL_READ(w, mibs[i])
+
+fl_inline __u64 fl_load(__u64 addr)
+{
+	struct linux_mib *w = FL_WORDS(addr);
+
+	return FL_WORD(w, 0);
+}
+
+/* The first `bytes` bytes of a word, as a number. */
+fl_inline __u32 fl_first(__u64 word, __u32 bytes)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return word & ((1ULL << bytes * 8) - 1);
 #else
-#define FL_EDGE fl_func
+	return word >> (64 - bytes * 8);
 #endif
+}
+
+/* inlined in the hot path, a function elsewhere */
+#ifdef FL_HOT
+#define FL_ANYWHERE fl_inline
+#else
+#define FL_ANYWHERE fl_func
+#endif
+
+/*
+ * Does a cgroup v1 limit its TCP memory (memory.kmem.tcp.limit_in_bytes), or has it ever done so? Such a limit is hard:
+ * bpf_tcp_ingress() fails at it with ENOMEM, or takes only a part of the message, and the books never close again. Nor does it
+ * help to look how near it is: between the verdict and the charge the sender may wait for the receiver's lock or for a
+ * CPU, while others use up what is left, or the limit comes down. Test: test_memory.
+ */
+FL_ANYWHERE bool fl_limited(__u64 sk)
+{
+	/* the low bits are flags */
+	__u64 memcg = fl_load(sk + bpf_core_field_offset(struct sock, sk_memcg)) & ~3ULL;
+
+	return memcg && bpf_core_field_exists(struct mem_cgroup, tcpmem_active) &&
+	       fl_first(fl_load(memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem_active)), 1);
+}
+
 #define FL_WAITERS_MAX 8 /* entries of a wait queue that are looked at */
 #define EPOLLIN 0x1U
 #define EPOLLRDNORM 0x40U
@@ -155,7 +196,7 @@ fl_inline struct sk_psock *fl_psock(struct tcp_sock *tp)
  * wait queue is epoll's if the epitem that it names points back at it. Test: test_habits, read_by_edge.
  * 1: yes, 0: no (nobody owns it before accept), -1: the queue was changing, or is too long.
  */
-FL_EDGE int fl_by_edge(__u64 addr)
+FL_ANYWHERE int fl_by_edge(__u64 addr)
 {
 	struct tcp_sock *tp = FL_CAST(addr, struct tcp_sock);
 	struct socket_wq *wq = FL_CAST(FL_READ(tp, inet_conn.icsk_inet.sk.sk_wq), struct socket_wq);

@@ -80,6 +80,10 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		a->tx.mark_pos = (__u32)b->rx.returned;
 		a->tx.tgid = bpf_get_current_pid_tgid() >> 32;
 	}
+	if (fl_limited(b->sk)) {
+		fl_stop(index, slot, FL_R_MEMORY);
+		return FL_R_MEMORY;
+	}
 	reason = fl_yield_receiver(tb);
 	if (!reason) {
 		int by_edge = fl_by_edge(b->sk);

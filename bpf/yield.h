@@ -92,6 +92,9 @@ fl_inline __u32 fl_rcvbuf_most(struct tcp_sock *b, __u32 rcvbuf)
 	return most > rcvbuf ? most : rcvbuf;
 }
 
+/* What a CPU may have charged without telling: SK_MEMORY_PCPU_RESERVE, and less than that for a memory cgroup. */
+#define FL_PAGES_HIDDEN 256
+
 /* Of this memory cgroup or of one above it, as a pod is above its containers. */
 fl_func bool fl_near_limit(__u64 counter, __s64 pages)
 {
@@ -107,25 +110,21 @@ fl_func bool fl_near_limit(__u64 counter, __s64 pages)
 /*
  * bpf_tcp_ingress() charges the receiver and fails with ENOMEM where TCP would wait, or takes only a part of the message,
  * and the books never close again. That its own sk_forward_alloc covers the message says nothing: b's lock is not held
- * here, and b's own sends and TCP receives take from it too. Test: torture, memory; test_memory.
+ * here, and b's own sends and TCP receives take from it too. So it is TCP from well below the limit on: TCP's own begins to
+ * press at the second of tcp_mem and refuses at the third. Test: test_memory.
  */
 fl_inline __u32 fl_yield_memory(__u64 b, __u32 size)
 {
 	__u64 prot = fl_load(b + bpf_core_field_offset(struct sock_common, skc_prot));
-	__u64 pressure = fl_load(prot + bpf_core_field_offset(struct proto, memory_pressure));
+	__u64 allocated = fl_load(prot + bpf_core_field_offset(struct proto, memory_allocated));
+	__u64 tcp_mem = fl_load(prot + bpf_core_field_offset(struct proto, sysctl_mem));
 	/* the low bits are flags */
 	__u64 memcg = fl_load(b + bpf_core_field_offset(struct sock, sk_memcg)) & ~3ULL;
-	__s64 pages = size / 4096 + 64; /* as many as a per-CPU stock of charges may hide */
+	__s64 pages = size / 4096 + FL_PAGES_HIDDEN;
 
-	if (pressure && fl_load(pressure))
+	if ((__s64)fl_load(allocated) + pages > (__s64)fl_load(tcp_mem + sizeof(long)))
 		return FL_R_MEMORY;
-	if (!memcg)
-		return FL_R_NONE;
-	if (fl_near_limit(memcg + bpf_core_field_offset(struct mem_cgroup, memory), pages))
-		return FL_R_MEMORY;
-	if (bpf_core_field_exists(struct mem_cgroup, tcpmem) &&
-	    ((__u32)fl_load(memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem_pressure)) ||
-	     fl_near_limit(memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem), pages)))
+	if (memcg && fl_near_limit(memcg + bpf_core_field_offset(struct mem_cgroup, memory), pages))
 		return FL_R_MEMORY;
 	return FL_R_NONE;
 }

@@ -257,12 +257,13 @@ enum sock_flags {
 	SOCK_TIMESTAMPING_RX_SOFTWARE = 15,
 	SOCK_ZEROCOPY = 18,
 };
-struct proto {
-	unsigned long *memory_pressure;
-};
 typedef struct {
 	long counter;
 } atomic_long_t;
+struct proto {
+	atomic_long_t *memory_allocated;
+	long *sysctl_mem;
+};
 struct page_counter {
 	atomic_long_t usage;
 	unsigned long max;
@@ -270,8 +271,7 @@ struct page_counter {
 };
 struct mem_cgroup {
 	struct page_counter memory;
-	struct page_counter tcpmem; /* cgroup v1 */
-	int tcpmem_pressure;
+	_Bool tcpmem_active; /* cgroup v1 */
 };
 typedef struct {
 	int owned;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A cgroup v1 limit on TCP's memory: where plain TCP waits, a spliced pair waits, and never says ENOMEM.
+ * Limits on TCP's memory, of a cgroup and of the host: where plain TCP waits, an opted-in pair waits, and never says
+ * ENOMEM.
  */
 #include "check.h"
 
@@ -9,34 +10,20 @@
 #include <pthread.h>
 #include <sys/time.h>
 
-#define LIMIT "2097152"
-
-/*
- * below: the limit is an ancestor's, as that of a pod is for its containers; and only the server is in there (a socket counts
- * where it is accepted).
- */
-static int open_limited(struct pair *p, bool eager, bool below)
+/* The server is in there alone: a socket counts where it is accepted. */
+static int open_limited(struct pair *p, bool eager, const struct memory *memory)
 {
-	struct memory limited, memory;
-	int r = memory_new(&limited, LIMIT);
+	int rcvbuf = 64 << 20, sndbuf = 200000, r;
 
-	if (r < 0)
-		return r;
-	memory = limited;
-	if (below)
-		r = memory_new_below(&memory, &limited);
-	if (r == 0 && !below)
-		r = memory_enter(&memory);
+	r = pair_dial(p, &(struct dial){ .kind = V4, .opt = { eager, eager }, .not_accepted = true });
 	if (r == 0)
-		r = pair_dial(p, &(struct dial){ .kind = V4, .opt = { eager, eager }, .not_accepted = true });
-	if (r == 0 && below)
-		r = memory_enter(&memory);
+		r = memory_enter(memory);
 	if (r == 0)
 		r = pair_accept(p);
-	memory_leave(&memory);
-	if (below)
-		memory_free(&memory);
-	memory_free(&limited);
+	memory_leave(memory);
+	/* the receiver may reach the limit; the sender alone does not, or TCP can deliver no more than a crumb per RTO */
+	setsockopt(p->fd[SERVER], SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf));
+	setsockopt(p->fd[CLIENT], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
 	return r;
 }
 
@@ -93,69 +80,120 @@ static int count_refusals(struct pair *p, uint64_t bytes)
 	return refused;
 }
 
-static int limited(bool eager, bool below)
+/* Unread up to what the limit lets in, then a stream: how many calls failed with ENOMEM. */
+static int up_to_the_limit(struct pair *p)
 {
-	int rcvbuf = 4 << 20, sndbuf = 200000, refused;
-	uint64_t before;
-	struct pair p;
+	int refused = pair_fill(p, CLIENT, 30000) == -ENOMEM;
 
-	ok(open_limited(&p, eager, below));
-	/* the receiver may reach the limit; the sender alone does not, or TCP can deliver no more than a crumb per RTO */
-	setsockopt(p.fd[SERVER], SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf));
-	setsockopt(p.fd[CLIENT], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-	if (eager)
-		ok(pair_warm(&p));
-	before = spliced(p.fd[CLIENT]);
-	assert_true(env.plain || !eager || before > 0);
-	/* unread up to what the limit lets in: EAGAIN, then everything is there */
-	refused = pair_fill(&p, CLIENT, 30000) < 0;
-	ok(pair_drain(&p, CLIENT));
-	assert_true(env.plain || !eager || spliced(p.fd[CLIENT]) > before);
-	refused += count_refusals(&p, 16 << 20);
-	if (eager)
-		print_message("%llu bytes spliced of %llu\n", (unsigned long long)spliced(p.fd[CLIENT]),
-			      (unsigned long long)p.sent[CLIENT]);
-	/* a message that was charged in part would keep the books open, and the pair on TCP */
-	assert_true(env.plain || !eager || spliced(p.fd[CLIENT]) > p.sent[CLIENT] / 4);
-	if (eager) {
-		ok(opt_in(p.fd[CLIENT], 0));
-		expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
-		expect_reason(p.fd[SERVER], FL_R_WITHDRAWN);
-	}
-	pair_close(&p);
-	return refused;
+	ok(pair_drain(p, CLIENT));
+	return refused + count_refusals(p, 16 << 20);
 }
 
-static void never_says_enomem(bool below)
+static void plain_waits(const struct memory *memory)
+{
+	struct pair p;
+
+	ok(open_limited(&p, false, memory));
+	assert_int_equal(up_to_the_limit(&p), 0);
+	pair_close(&p);
+}
+
+/* Such a limit refuses at once. No look ahead is certain, so nothing is spliced under one. */
+static void limit_of_tcp_memory(void **state)
 {
 	struct memory memory;
+	struct pair p;
 
-	if (memory_new(&memory, LIMIT) < 0) {
+	(void)state;
+	if (memory_new(&memory, "2097152") < 0) {
 		print_message("no cgroup v1 memory.kmem.tcp.limit_in_bytes here, skipping\n");
 		skip();
 	}
+	plain_waits(&memory);
+	ok(open_limited(&p, true, &memory));
+	assert_int_equal(up_to_the_limit(&p), 0);
+	expect_reason(p.fd[CLIENT], FL_R_MEMORY);
+	expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
+	expect_state(p.fd[SERVER], FASTLO_STATE_TCP);
+	assert_int_equal(spliced(p.fd[CLIENT]), 0);
+	/* one that is taken away may come back */
+	ok(memory_write(&memory, "memory.kmem.tcp.limit_in_bytes", "-1"));
+	ok(pair_pingpong(&p, 100, 100));
+	assert_int_equal(spliced(p.fd[CLIENT]), 0);
+	pair_close(&p);
 	memory_free(&memory);
-	assert_int_equal(limited(false, below), 0);
-	assert_int_equal(limited(true, below), 0);
 }
 
-static void limit_of_tcp_memory(void **state)
+/* The kernel reclaims for this one first: spliced, but not near it. */
+static void limit_of_all_memory(void **state)
 {
+	struct memory memory;
+	uint64_t before;
+	struct pair p;
+
 	(void)state;
-	never_says_enomem(false);
+	if (memory_new_max(&memory, "16777216") < 0) {
+		print_message("no memory controller in cgroup v2 here, skipping\n");
+		skip();
+	}
+	plain_waits(&memory);
+	ok(open_limited(&p, true, &memory));
+	ok(pair_warm(&p));
+	before = spliced(p.fd[CLIENT]);
+	assert_int_equal(up_to_the_limit(&p), 0);
+	print_message("%llu bytes spliced of %llu\n", (unsigned long long)spliced(p.fd[CLIENT]),
+		      (unsigned long long)p.sent[CLIENT]);
+	assert_true(env.plain || env_stat("reasons.memory") > 0);
+	/* a message that was charged in part would keep the books open, and the pair on TCP */
+	assert_true(env.plain || spliced(p.fd[CLIENT]) > before + p.sent[CLIENT] / 4);
+	ok(opt_in(p.fd[CLIENT], 0));
+	expect_state(p.fd[CLIENT], FASTLO_STATE_TCP);
+	expect_reason(p.fd[SERVER], FL_R_WITHDRAWN);
+	pair_close(&p);
+	memory_free(&memory);
 }
 
-static void limit_of_an_ancestor(void **state)
+/* The host's own limit comes down to below what is in use: from there on every charge would fail. */
+static void limit_of_the_host(void **state)
 {
+	int rcvbuf = 8 << 20; /* each CPU keeps a megabyte that it does not tell of */
+	struct pair p, other;
+	int64_t counted;
+	ssize_t n = 0;
+
 	(void)state;
-	never_says_enomem(true);
+	if (tcp_mem_borrow() < 0) {
+		print_message("net.ipv4.tcp_mem cannot be set here, skipping\n");
+		skip();
+	}
+	ok(pair_open(&other, V4, false, false));
+	setsockopt(other.fd[SERVER], SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf));
+	ok(pair_fill(&other, CLIENT, 60000));
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	counted = env_stat("reasons.memory");
+	ok(pair_send(&p, SERVER, 100)); /* unread, it leaves its receiver the rest of a page to send from */
+	ok(tcp_mem_write("1 1 1"));
+	for (int i = 0; i < 100 && n >= 0; i++)
+		n = pair_try_send(&p, CLIENT, 100, 0);
+	tcp_mem_give_back();
+	if (n < 0)
+		assert_int_equal(n, -EAGAIN);
+	ok(pair_drain(&p, CLIENT));
+	ok(pair_drain(&p, SERVER));
+	assert_true(env.plain || env_stat("reasons.memory") > counted);
+	/* and all is as before */
+	ok(pair_warm(&p));
+	pair_close(&p);
+	pair_close(&other);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limit_of_tcp_memory),
-		cmocka_unit_test(limit_of_an_ancestor),
+		cmocka_unit_test(limit_of_all_memory),
+		cmocka_unit_test(limit_of_the_host),
 	};
 
 	return run_group(tests, group_up, group_down);

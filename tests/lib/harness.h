@@ -79,6 +79,10 @@ int file_write(const char *path, const char *text);
 int file_read(const char *path, char *ret, size_t size); /* NUL-terminated, cut */
 int tree_remove(const char *path);
 
+/* ---- guard.c: undo runs when this process is gone, however it went */
+int guard_start(pid_t *ret, void (*undo)(void *arg), void *arg);
+void guard_stop(pid_t guard);
+
 /* ---- netns.c */
 #define OWN_ADDR "10.77.0.1"
 #define OWN_NOBODY "10.77.0.99" /* a neighbour that never answers */
@@ -92,13 +96,18 @@ int veth_up(int ns_a, const char *addr_a, int ns_b, const char *addr_b);
 struct memory {
 	char home[600], own[660];
 };
-int memory_new(struct memory *ret, const char *limit);
-int memory_new_below(struct memory *ret, const struct memory *above); /* its own limit is never reached */
+int memory_new(struct memory *ret, const char *limit);	   /* cgroup v1, of TCP's memory */
+int memory_new_max(struct memory *ret, const char *limit); /* cgroup v2, of all memory */
 int memory_write(const struct memory *m, const char *file, const char *value);
 int64_t memory_read(const struct memory *m, const char *file);
 int memory_enter(const struct memory *m); /* this process; its new sockets are limited */
 void memory_leave(const struct memory *m);
 void memory_free(const struct memory *m);
+/* TCP's own limits, net.ipv4.tcp_mem, the whole host's: text is three numbers of pages. They come back in any event. */
+int tcp_mem_borrow(void);
+int tcp_mem_write(const char *text);
+int tcp_mem_restore(void);
+void tcp_mem_give_back(void); /* and no guard any more */
 
 /* ---- table.c: the pins, fastlod not asked */
 struct table_left {

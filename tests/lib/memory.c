@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A cgroup v1 limit on TCP's memory, for the sockets that are made inside.
+ * Limits on TCP's memory: of a cgroup, for the sockets that are made inside; and the host's.
  */
 #include <errno.h>
 #include <mntent.h>
@@ -55,14 +55,31 @@ int memory_new(struct memory *ret, const char *limit)
 	return r;
 }
 
-int memory_new_below(struct memory *ret, const struct memory *above)
+/* Beside env.app: fastlod's programs are attached above both. */
+int memory_new_max(struct memory *ret, const char *limit)
 {
-	*ret = *above;
-	snprintf(ret->own, sizeof(ret->own), "%.640s/below", above->own);
-	if (mkdir(ret->own, 0755) < 0)
+	const char *const above[] = { env.mount, env.cgroup };
+	struct memory m;
+	int r = 0;
+
+	snprintf(m.home, sizeof(m.home), "%s", env.app);
+	snprintf(m.own, sizeof(m.own), "%s/limited", env.cgroup);
+	for (int i = 0; i < 2 && r == 0; i++) {
+		char path[400];
+
+		snprintf(path, sizeof(path), "%s/cgroup.subtree_control", above[i]);
+		r = file_write(path, "+memory");
+	}
+	if (r < 0)
+		return r == -EINVAL ? -ENOENT : r;
+	if (mkdir(m.own, 0755) < 0)
 		return -errno;
-	/* without any limit, TCP's memory would not be counted here */
-	return memory_write(ret, "memory.kmem.tcp.limit_in_bytes", "1073741824");
+	r = memory_write(&m, "memory.max", limit);
+	if (r < 0)
+		rmdir(m.own);
+	else
+		*ret = m;
+	return r;
 }
 
 int memory_write(const struct memory *m, const char *file, const char *value)
@@ -96,4 +113,42 @@ void memory_leave(const struct memory *m)
 void memory_free(const struct memory *m)
 {
 	rmdir(m->own);
+}
+
+/* ---- net.ipv4.tcp_mem */
+
+#define TCP_MEM "/proc/sys/net/ipv4/tcp_mem"
+
+static char tcp_mem_was[128];
+static pid_t tcp_mem_guard;
+
+static void tcp_mem_undo(void *arg)
+{
+	(void)arg;
+	file_write(TCP_MEM, tcp_mem_was);
+}
+
+int tcp_mem_borrow(void)
+{
+	int r = file_read(TCP_MEM, tcp_mem_was, sizeof(tcp_mem_was));
+
+	if (r >= 0)
+		r = file_write(TCP_MEM, tcp_mem_was);
+	return r < 0 ? r : guard_start(&tcp_mem_guard, tcp_mem_undo, NULL);
+}
+
+int tcp_mem_write(const char *text)
+{
+	return file_write(TCP_MEM, text);
+}
+
+int tcp_mem_restore(void)
+{
+	return tcp_mem_write(tcp_mem_was);
+}
+
+void tcp_mem_give_back(void)
+{
+	tcp_mem_restore();
+	guard_stop(tcp_mem_guard);
 }

@@ -9,67 +9,34 @@
 
 #include "chaos.h"
 
-/* ---- memory: TCP's, of a cgroup v1 that the pairs are made in */
+/* ---- memory: TCP's own, which gets short */
 
-#define WIDE "268435456"
-#define LIMIT_FILE "memory.kmem.tcp.limit_in_bytes"
-
-static struct memory memory;
-static pid_t guard;
-
-static void memory_undo(void *arg)
-{
-	(void)arg;
-	memory_free(&memory);
-}
+#define HARD_PAGES 65536 /* out of reach: beyond it TCP itself hardly moves */
 
 static int memory_begin(struct chaos *c)
 {
-	int r = memory_new(&memory, WIDE);
+	int r = tcp_mem_borrow();
 
-	if (r == -ENOENT || r == -EACCES) {
-		run_fail(c->run, "no cgroup v1 " LIMIT_FILE " here");
+	if (r < 0) {
+		run_fail(c->run, "net.ipv4.tcp_mem cannot be set: %s", strerror(-r));
 		return TORTURE_SKIP;
 	}
-	return r < 0 ? r : guard_start(&guard, memory_undo, NULL);
-}
-
-static int memory_in(struct chaos *c)
-{
-	(void)c;
-	return memory_enter(&memory);
-}
-
-static void memory_out(struct chaos *c)
-{
-	(void)c;
-	memory_leave(&memory);
-}
-
-/* Refused while more than that is in use. */
-static int memory_narrow(struct chaos *c)
-{
-	static const char *const tight[] = { "131072", "262144", "524288", "1048576" };
-	const char *limit = tight[rnd(&c->rnd) % 4];
-	int64_t until = now_ms() + PATIENCE_MS;
-	int r;
-
-	do
-		r = chaos_pause(c, 0);
-	while (r == 0 && memory_write(&memory, LIMIT_FILE, limit) < 0 && now_ms() < until);
-	return r;
+	return 0;
 }
 
 /* Short, and for a moment not. */
 static int memory_step(struct chaos *c)
 {
-	int r = memory_narrow(c);
+	char text[64];
+	int r;
 
+	snprintf(text, sizeof(text), "1 %llu %d", 1ULL << rnd(&c->rnd) % 12, HARD_PAGES);
+	r = tcp_mem_write(text);
 	c->run->injected++;
 	if (r == 0)
 		r = chaos_pause(c, 200 + rnd(&c->rnd) % 400);
 	if (r == 0)
-		r = memory_write(&memory, LIMIT_FILE, WIDE);
+		r = tcp_mem_restore();
 	if (r == 0)
 		r = c->steps % 4 ? chaos_pause(c, rnd(&c->rnd) % 50) : chaos_grow(c);
 	return r;
@@ -78,7 +45,7 @@ static int memory_step(struct chaos *c)
 static int memory_calm(struct chaos *c)
 {
 	(void)c;
-	return memory_write(&memory, LIMIT_FILE, WIDE);
+	return tcp_mem_restore();
 }
 
 static int memory_proof(struct chaos *c)
@@ -89,16 +56,17 @@ static int memory_proof(struct chaos *c)
 static void memory_end(struct chaos *c)
 {
 	(void)c;
-	memory_free(&memory);
-	guard_stop(guard);
+	tcp_mem_give_back();
 }
 
 const struct disturbance disturb_memory = {
-	.guests = 2, .begin = memory_begin, .enter = memory_in, .leave = memory_out, .step = memory_step,
-	.calm = memory_calm, .proof = memory_proof, .end = memory_end,
+	.guests = 2, .begin = memory_begin, .step = memory_step, .calm = memory_calm, .proof = memory_proof,
+	.end = memory_end,
 };
 
 /* ---- CPU 1. The machine may be shared: it is away for a moment only, and a guard sees that it comes back. */
+
+static pid_t guard;
 
 #define CPU_FILE "/sys/devices/system/cpu/cpu1/online"
 #define AWAY_MS 150

@@ -63,8 +63,4 @@ int mass_open(const struct scenario *s, struct run *run);
 void faults_add(const struct scenario *s, const struct run *run);
 void faults_print(void);
 
-/* ---- guard.c: undo runs when this process is gone, however it went */
-int guard_start(pid_t *ret, void (*undo)(void *arg), void *arg);
-void guard_stop(pid_t guard);
-
 #endif

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "torture.h"
+#include "harness.h"
 
 static void guard_main(int parent, void (*undo)(void *arg), void *arg)
 {

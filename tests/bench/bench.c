@@ -20,12 +20,13 @@ typeof(opt) opt = { .rounds = 7, .scale = 1 };
 
 static const char usage[] =
 	"usage: bench [-j] [--rounds N] [--only SUBSTRING] [--peers LIST] [--scale X] [--rcvbuf BYTES] [--quick]\n"
-	"             [--tsv FILE] [--sorted]\n"
+	"             [--tsv FILE] [--sorted] [--setting LINE]\n"
 	"peers: tcp,eager,observed,sockmap,unix,pipe; tcp is always one of them. A ratio is of the peer to tcp,\n"
 	"below 1 is better for a time, above 1 for a rate. --quick: 3 rounds of half the time.\n"
 	"--only: names with this text; 'A|B': with A or with B.\n"
 	"--sorted: eager and observed only, the worst first, those that lose to TCP marked.\n"
-	"--only bystander: what a running fastlod costs those that did not opt in.\n";
+	"--only bystander: what a running fastlod costs those that did not opt in.\n"
+	"--setting: a line of fastlod's configuration, as 'socket_opt_in = no' (eager pairs then stay TCP).\n";
 
 static void parse_peers(char *list)
 {
@@ -52,12 +53,12 @@ static void parse(int argc, char **argv)
 		{ "peers", required_argument, NULL, 'p' },  { "tsv", required_argument, NULL, 't' },
 		{ "quick", no_argument, NULL, 'q' },	    { "json", no_argument, NULL, 'j' },
 		{ "sorted", no_argument, NULL, 'S' },	    { "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{ "setting", required_argument, NULL, 'c' }, { 0 },
 	};
 	bool some = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "r:o:s:b:p:t:qSjh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "r:o:s:b:p:t:c:qSjh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'r': opt.rounds = atoi(optarg); break;
 		case 'o': opt.only = optarg; break;
@@ -65,6 +66,7 @@ static void parse(int argc, char **argv)
 		case 'b': opt.rcvbuf = atoi(optarg); break;
 		case 'p': parse_peers(optarg); some = true; break;
 		case 't': opt.tsv = optarg; break;
+		case 'c': opt.setting = optarg; break;
 		case 'q': opt.quick = true; opt.rounds = 3; break;
 		case 'S': opt.sorted = true; break;
 		case 'j': opt.json = true; break;
@@ -215,6 +217,7 @@ int main(int argc, char **argv)
 {
 	static struct cell cells[MAX_CELLS], others[MAX_CELLS];
 	struct json_object *doc, *all = json_object_new_array();
+	char config[1024];
 	FILE *tsv;
 	int r = 0, n;
 
@@ -228,7 +231,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench: cannot write '%s': %s\n", opt.tsv, strerror(errno));
 		return 1;
 	}
-	if (env_up(CROWD_CONFIG) < 0)
+	snprintf(config, sizeof(config), "%s\n%s", opt.setting ? opt.setting : "", CROWD_CONFIG);
+	if (env_up(config) < 0)
 		return 1;
 	doc = json_head();
 	json_object_object_add(doc, "cells", all);

@@ -40,7 +40,7 @@ extern struct {
 	int rounds, rcvbuf;
 	double scale;
 	bool json, quick, sorted;
-	const char *only, *tsv;
+	const char *only, *tsv, *setting;
 	bool peer[ALL_PEERS];
 } opt;
 

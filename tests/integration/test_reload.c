@@ -6,6 +6,8 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -166,6 +168,51 @@ static void a_bad_file_changes_nothing(void **state)
 	reload();
 }
 
+/* How many programs meet a setsockopt of env.app; what is attached above it by others counts, too. */
+static unsigned int hooks(void)
+{
+	int dir = open(env.app, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	__u32 n = 0;
+
+	assert_return_code(dir, errno);
+	assert_int_equal(bpf_prog_query(dir, BPF_CGROUP_SETSOCKOPT, BPF_F_QUERY_EFFECTIVE, NULL, NULL, &n), 0);
+	close(dir);
+	return n;
+}
+
+/* Without socket_opt_in nobody's setsockopt pays for a hook. What has opted in stays so. */
+static void opt_in_comes_and_goes(void **state)
+{
+	unsigned int with = hooks();
+	struct pair p, q;
+
+	(void)state;
+	ok(pair_open(&p, V4, true, true));
+	ok(pair_warm(&p));
+	for (int round = 0; round < 4; round++) {
+		write_file(env.run, "socket_opt_in = no\n", "");
+		if (round % 2)
+			ok(env_kill() < 0 ? -1 : env_restart());
+		else
+			reload();
+		assert_int_equal(hooks(), with - 1);
+		if (with == 1)
+			assert_int_equal(pair_open(&q, V4, true, true), -ENOPROTOOPT);
+		ok(pair_warm(&p));
+		write_file(env.run, "", "");
+		if (round / 2)
+			ok(env_kill() < 0 ? -1 : env_restart());
+		else
+			reload();
+		assert_int_equal(hooks(), with);
+		ok(pair_open(&q, V4, true, true));
+		ok(pair_warm(&q));
+		pair_close(&q);
+		ok(pair_warm(&p));
+	}
+	pair_close(&p);
+}
+
 /* A running fastlod's files are where they were when it started. */
 static void places_stay(void **state)
 {
@@ -284,6 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pairs_follow_their_policies),
 		cmocka_unit_test(a_bad_file_changes_nothing),
+		cmocka_unit_test(opt_in_comes_and_goes),
 		cmocka_unit_test(places_stay),
 		cmocka_unit_test(what_a_stop_leaves_is_named),
 	};

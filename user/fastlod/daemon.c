@@ -115,9 +115,12 @@ static int take_over(struct daemon *d, const struct config *next, char *err, siz
 		return r;
 	set_knobs(programs_ctl(d->programs), next);
 	r = daemon_sync_policies(d, true);
+	if (r < 0)
+		snprintf(err, errlen, "cannot write the policies into the kernel: %s", strerror(-r));
+	else if ((r = programs_opt_in(d->programs, next->socket_opt_in)) < 0)
+		snprintf(err, errlen, "socket_opt_in: cannot attach setsockopt: %s", strerror(-r));
 	if (r == 0)
 		return 0;
-	snprintf(err, errlen, "cannot write the policies into the kernel: %s", strerror(-r));
 	policies_configure(d->policies, d->cfg.policies, d->cfg.n_policies, ignored, sizeof(ignored));
 	set_knobs(programs_ctl(d->programs), &d->cfg);
 	daemon_sync_policies(d, true);

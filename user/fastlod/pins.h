@@ -34,6 +34,7 @@ int pins_renew(struct pins *p, const struct bpf_object *obj);
 
 /* Attach prog, or put it behind the pinned link. prog NULL: the pinned link, if any, is removed. */
 int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *prog, int cgroup_fd);
+void pins_detach(struct pins *p, const char *name); /* a link, if it is there */
 int pins_attach_tracing(struct pins *p, const char *name, struct bpf_program *prog);
 
 /* The link of an iterator over that map; its descriptor, which lives as long as p. */

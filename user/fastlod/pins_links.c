@@ -84,6 +84,23 @@ int pins_attach_cgroup(struct pins *p, const char *name, struct bpf_program *pro
 	return pin_new(p, bpf_program__attach_cgroup(prog, cgroup_fd), path);
 }
 
+void pins_detach(struct pins *p, const char *name)
+{
+	char path[4096];
+
+	pins_path(p, name, path, sizeof(path));
+	unlink(path);
+	for (int i = 0; i < p->n_links; i++) {
+		const char *pinned = bpf_link__pin_path(p->links[i]);
+
+		if (pinned && strcmp(pinned, path) == 0) {
+			bpf_link__destroy(p->links[i]);
+			p->links[i] = p->links[--p->n_links];
+			break;
+		}
+	}
+}
+
 int pins_attach_iter(struct pins *p, const char *name, struct bpf_program *prog, int map_fd)
 {
 	union bpf_iter_link_info info = { .map.map_fd = map_fd };

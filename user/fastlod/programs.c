@@ -24,9 +24,13 @@
 #include "predecessor.h"
 #include "programs.h"
 
+#define OPT_IN_PIN "link_setsockopt"
+
 struct programs {
 	struct fastlo_bpf *skel;
 	struct pins *pins;
+	int cgroup_fd;
+	bool opt_in; /* link_setsockopt is there */
 	int sweep_fd; /* pinned: a fastlod of another ABI drains this set with it */
 	bool adopted;
 	bool replaced;
@@ -118,27 +122,44 @@ static int explain_load(int r)
 	return r;
 }
 
-static int attach_cgroup(struct programs *p, const char *cgroup, int cgroup_fd)
+int programs_opt_in(struct programs *p, bool on)
+{
+	int r = 0;
+
+	if (!on)
+		pins_detach(p->pins, OPT_IN_PIN);
+	else if (!p->opt_in)
+		r = pins_attach_cgroup(p->pins, OPT_IN_PIN, p->skel->progs.fl_setsockopt, p->cgroup_fd);
+	if (r == 0)
+		p->opt_in = on;
+	return r;
+}
+
+static int cannot_attach(const char *what, const char *cgroup, int r)
+{
+	log_err("cannot attach %s to '%s': %s (needs CAP_NET_ADMIN, and a cgroup2 directory)", what, cgroup,
+		strerror(-r));
+	return r;
+}
+
+static int attach_cgroup(struct programs *p, const char *cgroup, bool opt_in)
 {
 	struct {
 		const char *name;
 		struct bpf_program *prog;
 	} list[] = {
 		{ "link_sockops", p->skel->progs.fl_sockops },
-		{ "link_setsockopt", p->skel->progs.fl_setsockopt },
 		{ "link_getsockopt", p->skel->progs.fl_getsockopt },
 	};
+	int r;
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		int r = pins_attach_cgroup(p->pins, list[i].name, list[i].prog, cgroup_fd);
-
-		if (r < 0) {
-			log_err("cannot attach %s to '%s': %s (needs CAP_NET_ADMIN, and a cgroup2 directory)",
-				list[i].name + strlen("link_"), cgroup, strerror(-r));
-			return r;
-		}
+		r = pins_attach_cgroup(p->pins, list[i].name, list[i].prog, p->cgroup_fd);
+		if (r < 0)
+			return cannot_attach(list[i].name + strlen("link_"), cgroup, r);
 	}
-	return 0;
+	r = programs_opt_in(p, opt_in);
+	return r < 0 ? cannot_attach("setsockopt", cgroup, r) : 0;
 }
 
 static int attach_tracing(struct programs *p)
@@ -165,7 +186,7 @@ static int attach_tracing(struct programs *p)
 	return 0;
 }
 
-static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
+static int attach_all(struct programs *p, const char *cgroup, bool opt_in)
 {
 	struct fastlo_bpf *s = p->skel;
 	int splice = bpf_program__fd(s->progs.fl_splice), r;
@@ -188,7 +209,7 @@ static int attach_all(struct programs *p, const char *cgroup, int cgroup_fd)
 	}
 	r = attach_tracing(p);
 	if (r == 0)
-		r = attach_cgroup(p, cgroup, cgroup_fd);
+		r = attach_cgroup(p, cgroup, opt_in);
 	return r;
 }
 
@@ -235,27 +256,24 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 int programs_load(const struct config *cfg, const struct kernel *kernel, const char *cgroup, struct programs **ret)
 {
 	struct programs *p = calloc(1, sizeof(*p));
-	int cgroup_fd, r;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
-	cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (cgroup_fd < 0) {
+	p->cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->cgroup_fd < 0) {
 		r = -errno;
 		log_err("cannot open cgroup '%s': %s", cgroup, strerror(-r));
 		free(p);
 		return r;
 	}
 	r = pins_open(cfg->pin_dir, &p->pins);
-	if (r < 0)
-		goto out;
-	r = load_maps_and_programs(p, cfg, kernel);
 	if (r == 0)
-		r = attach_all(p, cgroup, cgroup_fd);
+		r = load_maps_and_programs(p, cfg, kernel);
+	if (r == 0)
+		r = attach_all(p, cgroup, cfg->socket_opt_in);
 	if (r < 0 && p->pinned && !p->adopted)
 		pins_remove(p->pins);
-out:
-	close(cgroup_fd);
 	if (r < 0)
 		programs_free(p);
 	else
@@ -391,6 +409,7 @@ void programs_free(struct programs *p)
 	if (!p)
 		return;
 	pins_free(p->pins);
+	close(p->cgroup_fd);
 	fastlo_bpf__destroy(p->skel);
 	drop_log(false);
 	free(p);

@@ -32,6 +32,12 @@ bool programs_adopted(const struct programs *p); /* an earlier fastlod's maps ar
 bool programs_replaced(const struct programs *p); /* they were of another ABI: drained, and removed */
 uint32_t programs_max_pairs(const struct programs *p);
 
+/*
+ * Whether programs may opt in themselves. Without it nobody's setsockopt meets a BPF program, which costs each such call of
+ * every program about 250 ns. What has opted in stays so. A negative errno: as before.
+ */
+int programs_opt_in(struct programs *p, bool on);
+
 /* Puts the ends of READY pairs into the sockmap. */
 int programs_admit(struct programs *p);
 /* Enters connections that are open already and that a policy wants. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Groups 22 and 23: how connections start, and what an opt-in that is late, one-sided, withdrawn or useless does.
- * Each case dials for itself; after the start it shows by engaging that the start did no harm.
+ * Group 22: how connections start. After the start each case shows by engaging that it did no harm.
  */
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,39 +10,8 @@
 #include <sys/syscall.h>
 
 #include "endings.h"
+#include "starts.h"
 
-/* Then it is a pair like any other: engages, and both directions are spliced. */
-static void goes_on(struct conform *c)
-{
-	uint64_t mark[2];
-
-	if (!engage(c, &c->p))
-		return;
-	for (int from = 0; from < 2; from++) {
-		mark[from] = spliced(c->p.fd[from]);
-		stream(c, from, 100000, 1000);
-		must_splice(c, from, mark[from], 90000);
-	}
-	get(c, c->p.fd[CLIENT], 64, 0);
-	get(c, c->p.fd[SERVER], 64, 0);
-}
-
-static void receive(struct conform *c, int fd)
-{
-	await(c, fd, POLLIN);
-	get(c, fd, 64, 0);
-}
-
-static void accept_pair(struct conform *c)
-{
-	int r = pair_accept(&c->p);
-
-	say(c, "accept: %s", r < 0 ? strerrorname_np(-r) : "0");
-	c->tx = c->p.fd[c->from];
-	c->rx = c->p.fd[!c->from];
-}
-
-/* ---- 22 */
 static void speaks_first(struct conform *c)
 {
 	if (dial(c, &c->p, (struct dial){ 0 }) < 0)
@@ -382,88 +350,7 @@ static void simultaneous_open(struct conform *c)
 	netns_leave(old);
 }
 
-/* ---- 23 */
-static void late_opt_in(struct conform *c)
-{
-	if (dial(c, &c->p, (struct dial){ 0 }) < 0)
-		return;
-	DO(c, -opt_in(c->p.fd[CLIENT], 1));
-	DO(c, -opt_in(c->p.fd[SERVER], 1));
-	put(c, c->tx, "hello");
-	receive(c, c->rx);
-	goes_on(c);
-}
-
-/* The other end lives where no policy is, and does not opt in. */
-static void one_side_only(struct conform *c)
-{
-	struct dial mine = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } }, other = { .kind = c->kind };
-	bool listens = c->from == SERVER;
-	uint16_t port;
-
-	if (listens)
-		env_join(env.cgroup);
-	if (pair_listen(listens ? &other : &mine, &c->p.listener, &port) < 0)
-		broken(c, "cannot listen");
-	env_join(!listens || c->mode != OBSERVED ? env.cgroup : env.app);
-	if (pair_connect(listens ? &mine : &other, port, &c->p.fd[CLIENT]) < 0)
-		broken(c, "cannot connect");
-	accept_pair(c);
-	say(c, "rounds: %d", pair_pingpong(&c->p, 30, 100));
-	stream(c, CLIENT, 1 << 20, 3000);
-	stream(c, SERVER, 1 << 20, 3000);
-	say(c, "spliced: %llu", (unsigned long long)(spliced(c->tx) + spliced(c->rx)));
-	shutdown(c->tx, SHUT_WR);
-	receive(c, c->rx);
-}
-
-static void withdrawn(struct conform *c)
-{
-	uint64_t mark = spliced(c->tx);
-
-	put(c, c->tx, "unread");
-	must_splice(c, c->from, mark, 6);
-	DO(c, -opt_in(c->rx, 0));
-	put(c, c->tx, " and more");
-	arrived(c, c->tx);
-	get(c, c->rx, 6, 0);
-	get(c, c->rx, 64, 0);
-	get(c, c->rx, 64, 0);
-	stream(c, CLIENT, 1 << 18, 1000);
-	stream(c, SERVER, 1 << 18, 1000);
-	DO(c, -opt_in(c->tx, 0));
-	stream(c, CLIENT, 1 << 18, 1000);
-}
-
-/* One receive for what came before the withdrawal and after it. */
-static void withdrawn_and_read_at_once(struct conform *c)
-{
-	put(c, c->tx, "unread");
-	DO(c, -opt_in(c->rx, 0));
-	put(c, c->tx, " and more");
-	arrived(c, c->tx);
-	get(c, c->rx, 64, 0);
-	get(c, c->rx, 64, 0);
-}
-
-static void nobody_there(struct conform *c)
-{
-	struct dial d = { .kind = c->kind, .opt = { c->mode == EAGER, c->mode == EAGER } };
-	uint16_t port;
-	int fd = -1;
-
-	if (pair_listen(&d, &c->p.listener, &port) < 0)
-		broken(c, "cannot listen");
-	close(c->p.listener);
-	c->p.listener = -1;
-	say(c, "connect: %s", strerrorname_np(-pair_connect(&d, port, &fd)));
-	if (dial(c, &c->p, (struct dial){ 0 }) == 0)
-		goes_on(c);
-}
-
 CONFORM_CASES(start, CASE_OWN(22, speaks_first), CASE_OWN(22, both_speak_first), CASE_OWN(22, data_before_accept),
 	      CASE_OWN(22, much_before_accept), CASE_OWN(22, closed_before_accept), CASE_OWN(22, reset_before_accept),
 	      CASE_OWN(22, defer_accept), CASE_OWN(22, fast_open), CASE_OWN(22, fast_open_connect), CASE_OWN(22, syn_cookies),
-	      CASE_OWN(22, full_accept_queue), CASE_OWN(22, simultaneous_open), CASE_OWN(22, accept_flags), CASE_OWN(22, listener_closed),
-	      CASE_OWN(23, late_opt_in), CASE_OWN(23, one_side_only), CASE_OWN(23, nobody_there),
-	      CASE(23, withdrawn), CASE_OBSERVED_TOO(23, withdrawn_and_read_at_once, "One receive returns bytes of one queue"))
+	      CASE_OWN(22, full_accept_queue), CASE_OWN(22, simultaneous_open), CASE_OWN(22, accept_flags), CASE_OWN(22, listener_closed))

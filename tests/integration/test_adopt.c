@@ -6,6 +6,8 @@
 #include "check.h"
 
 #include <json-c/json.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "traffic.h"
 
@@ -256,6 +258,71 @@ static void outside_the_cgroup(void **state)
 	ok(env_join(env.app));
 }
 
+struct flap {
+	struct pair p;
+	atomic_int times; /* that it was found spliced after it had not been */
+	atomic_bool spliced; /* as last found */
+	atomic_int result;
+	atomic_bool *stop;
+};
+
+static void *flap_main(void *arg)
+{
+	struct flap *f = arg;
+
+	while (!*f->stop && f->result == 0) {
+		bool is;
+
+		f->result = pair_pingpong(&f->p, 1, 64);
+		is = info(f->p.fd[CLIENT]).state == FASTLO_STATE_SPLICED;
+		f->times += is && !f->spliced;
+		f->spliced = is;
+	}
+	return NULL;
+}
+
+static void await_found(struct flap f[2], bool spliced)
+{
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	while (!f[0].result && !f[1].result && (f[0].spliced != spliced || f[1].spliced != spliced) && tick(until))
+		;
+}
+
+/* Every other time the policy goes, or comes back, before anybody may have noticed. */
+static void flapping_policy(void **state)
+{
+	int64_t admitted = env_stat("admitted"), released = env_stat("released");
+	atomic_bool stop = false;
+	struct flap f[2] = { { .stop = &stop }, { .stop = &stop } };
+	pthread_t thread[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		ok(pair_open(&f[i].p, i ? V6 : V4, false, false));
+		assert_int_equal(pthread_create(&thread[i], NULL, flap_main, &f[i]), 0);
+	}
+	for (int round = 0; round < 60 && !f[0].result && !f[1].result; round++) {
+		assert_int_equal(add_policy("eager"), 0);
+		if (round % 2)
+			await_found(f, true);
+		assert_int_equal(remove_policy(), 0);
+		if (round % 4 == 1)
+			await_found(f, false);
+	}
+	stop = true;
+	for (int i = 0; i < 2; i++) {
+		pthread_join(thread[i], NULL);
+		ok(f[i].result);
+		assert_true(f[i].times >= 10);
+		expect_reason(f[i].p.fd[CLIENT], FL_R_POLICY_REMOVED);
+		check_released(&f[i].p, NULL, 0);
+		pair_close(&f[i].p);
+	}
+	assert_true(env_stat("admitted") - admitted >= 2 * 2 * 10);
+	assert_true(env_stat("released") - released >= 2 * 2 * 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +334,7 @@ int main(void)
 		cmocka_unit_test(adopted_while_blocking),
 		cmocka_unit_test(half_in_policy),
 		cmocka_unit_test(outside_the_cgroup),
+		cmocka_unit_test(flapping_policy),
 	};
 
 	return run_group(tests, group_up, group_down);

@@ -336,14 +336,11 @@ static void a_short_error_buffer_is_enough(void **state)
 	assert_true(strlen(tiny) < sizeof(tiny));
 }
 
-static uint32_t seed = 12345;
-
 static uint32_t rnd(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed;
+	static unsigned int seed = 12345;
+
+	return rand_r(&seed);
 }
 
 static void random_bytes_never_crash(void **state)

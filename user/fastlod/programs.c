@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -19,6 +18,7 @@
 #include "fastlo/abi.h"
 #include "fastlo.skel.h"
 #include "iterate.h"
+#include "load_log.h"
 #include "log.h"
 #include "pins.h"
 #include "predecessor.h"
@@ -37,39 +37,6 @@ struct programs {
 	bool pinned; /* what is in the pin directory is ours */
 	uint32_t max_pairs;
 };
-
-static char *held_log;
-static size_t held_len;
-
-/* libbpf's own words are held back until a load fails (or -v asks for them). */
-static int hold_log(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	char *line, *bigger;
-	int n;
-
-	if (log_verbose())
-		return vfprintf(stderr, fmt, ap);
-	/* a verifier log comes as one message, of any length */
-	if (level == LIBBPF_DEBUG || held_len > 1 << 20 || (n = vasprintf(&line, fmt, ap)) < 0)
-		return 0;
-	bigger = realloc(held_log, held_len + n + 1);
-	if (bigger) {
-		held_log = bigger;
-		memcpy(held_log + held_len, line, n + 1);
-		held_len += n;
-	}
-	free(line);
-	return n;
-}
-
-static void drop_log(bool show)
-{
-	if (show && held_log)
-		fputs(held_log, stderr);
-	free(held_log);
-	held_log = NULL;
-	held_len = 0;
-}
 
 static void choose(struct fastlo_bpf *s, const struct kernel *k)
 {
@@ -105,20 +72,6 @@ static int size_maps(struct fastlo_bpf *s, uint32_t pairs)
 		r = bpf_map__set_max_entries(s->maps.fl_uids, pairs);
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.fl_sock, pairs * 2);
-	return r;
-}
-
-static int explain_load(int r)
-{
-	struct utsname u = { 0 };
-
-	uname(&u);
-	drop_log(true);
-	if (r == -EPERM || r == -EACCES)
-		log_err("cannot load BPF programs: %s (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)", strerror(-r));
-	else
-		log_err("cannot load BPF programs on Linux %s: %s (the messages above are the kernel's own; fastlo "
-			"needs Linux 6.1 with BTF)", u.release, strerror(-r));
 	return r;
 }
 
@@ -217,16 +170,16 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 {
 	int r;
 
-	libbpf_set_print(hold_log);
+	load_log_hold();
 	p->skel = fastlo_bpf__open();
 	if (!p->skel)
-		return explain_load(-errno);
+		return load_log_explain(-errno);
 	choose(p->skel, kernel);
 	if (!kernel->rdonly_cast)
 		look_at_no_module(p->skel);
 	r = size_maps(p->skel, cfg->max_pairs);
 	if (r < 0)
-		return explain_load(r);
+		return load_log_explain(r);
 	r = predecessor_drain(cfg->pin_dir, pins_incomplete(p->pins, p->skel->obj) ? "holds only a part of the maps" : NULL,
 			      cfg->drain_timeout, &p->replaced);
 	if (r < 0)
@@ -244,8 +197,8 @@ static int load_maps_and_programs(struct programs *p, const struct config *cfg, 
 	if (r == 0)
 		r = fastlo_bpf__load(p->skel);
 	if (r < 0)
-		return explain_load(r);
-	drop_log(false);
+		return load_log_explain(r);
+	load_log_drop();
 	p->pinned = true;
 	r = pins_pin_maps(p->pins, p->skel->obj);
 	if (r < 0)
@@ -411,6 +364,6 @@ void programs_free(struct programs *p)
 	pins_free(p->pins);
 	close(p->cgroup_fd);
 	fastlo_bpf__destroy(p->skel);
-	drop_log(false);
+	load_log_drop();
 	free(p);
 }

@@ -85,7 +85,8 @@ fl_inline __u32 fl_rcvbuf_most(struct tcp_sock *b, __u32 rcvbuf)
 	struct net *net;
 	__u32 most;
 
-	if (FL_READ(b, inet_conn.icsk_inet.sk.sk_userlocks) & SOCK_RCVBUF_LOCK)
+	/* four bits of a byte before Linux 6.8 */
+	if (FL_READ_BIT(b, inet_conn.icsk_inet.sk.sk_userlocks) & SOCK_RCVBUF_LOCK)
 		return rcvbuf;
 	net = FL_READ(b, inet_conn.icsk_inet.sk.__sk_common.skc_net.net);
 	most = FL_READ(net, ipv4.sysctl_tcp_rmem[2]);

@@ -113,6 +113,12 @@ fl_inline __u32 fl_verdict(__u32 index, struct fl_slot *slot, struct fl_side *a,
 		unread += ta->write_seq - b->base + spliced - (__u32)b->rx.returned;
 	}
 	window = fl_window(FL_READ(tb, rcv_wup), FL_READ(tb, rcv_wnd), FL_READ(tb, rcv_nxt));
+	/*
+	 * Before the kernel measured what segments take, it promised half of its room, whatever they are like: those of
+	 * admitted sockets take a tenth more than their length (test_bounds, room_for_the_promised_window, on Linux 6.1).
+	 */
+	if (!bpf_core_field_exists(tb->scaling_ratio))
+		window += window / 2;
 	if (!fl_fits(size, rcvbuf, fl_rcvbuf_most(tb, rcvbuf), window, unread))
 		return FL_R_RCVBUF;
 	limit = fl_backlog_limit(rcvbuf);

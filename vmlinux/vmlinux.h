@@ -352,6 +352,7 @@ struct tcp_sock {
 	u64 bytes_retrans;
 	u32 data_segs_in;
 	u8 bpf_sock_ops_cb_flags;
+	u8 scaling_ratio; /* Linux 6.6 */
 	u8 repair : 1;
 	u8 recvmsg_inq : 1;
 	bool is_mptcp;

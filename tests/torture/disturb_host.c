@@ -9,9 +9,22 @@
 
 #include "chaos.h"
 
-/* ---- memory: TCP's own, which gets short */
+static pid_t guard;
+
+/* ---- memory: TCP's own gets short; and the guests live in a cgroup v1, where there is one, at its limit of it */
 
 #define HARD_PAGES 65536 /* out of reach: beyond it TCP itself hardly moves */
+#define LIMIT_FILE "memory.kmem.tcp.limit_in_bytes"
+#define WIDE "268435456"
+
+static struct memory memory;
+static bool limited;
+
+static void memory_undo(void *arg)
+{
+	(void)arg;
+	memory_free(&memory);
+}
 
 static int memory_begin(struct chaos *c)
 {
@@ -21,7 +34,35 @@ static int memory_begin(struct chaos *c)
 		run_fail(c->run, "net.ipv4.tcp_mem cannot be set: %s", strerror(-r));
 		return TORTURE_SKIP;
 	}
-	return 0;
+	limited = memory_new(&memory, WIDE) == 0;
+	return limited ? guard_start(&guard, memory_undo, NULL) : 0;
+}
+
+static int memory_in(struct chaos *c)
+{
+	return limited && c->opened >= CHAOS_LASTING ? memory_enter(&memory) : 0;
+}
+
+static void memory_out(struct chaos *c)
+{
+	if (limited && c->opened >= CHAOS_LASTING)
+		memory_leave(&memory);
+}
+
+/* Refused while more than that is in use: then it is as short as that. */
+static void memory_narrow(struct chaos *c)
+{
+	static const char *const tight[] = { "131072", "262144", "524288", "1048576" };
+
+	if (limited)
+		memory_write(&memory, LIMIT_FILE, tight[rnd(&c->rnd) % 4]);
+}
+
+static int memory_widen(void)
+{
+	int r = tcp_mem_restore();
+
+	return r == 0 && limited ? memory_write(&memory, LIMIT_FILE, WIDE) : r;
 }
 
 /* Short, and for a moment not. */
@@ -31,12 +72,13 @@ static int memory_step(struct chaos *c)
 	int r;
 
 	snprintf(text, sizeof(text), "1 %llu %d", 1ULL << rnd(&c->rnd) % 12, HARD_PAGES);
+	memory_narrow(c);
 	r = tcp_mem_write(text);
 	c->run->injected++;
 	if (r == 0)
 		r = chaos_pause(c, 200 + rnd(&c->rnd) % 400);
 	if (r == 0)
-		r = tcp_mem_restore();
+		r = memory_widen();
 	if (r == 0)
 		r = c->steps % 4 ? chaos_pause(c, rnd(&c->rnd) % 50) : chaos_grow(c);
 	return r;
@@ -45,7 +87,7 @@ static int memory_step(struct chaos *c)
 static int memory_calm(struct chaos *c)
 {
 	(void)c;
-	return tcp_mem_restore();
+	return memory_widen();
 }
 
 static int memory_proof(struct chaos *c)
@@ -57,16 +99,18 @@ static void memory_end(struct chaos *c)
 {
 	(void)c;
 	tcp_mem_give_back();
+	if (limited) {
+		memory_free(&memory);
+		guard_stop(guard);
+	}
 }
 
 const struct disturbance disturb_memory = {
-	.guests = 2, .begin = memory_begin, .step = memory_step, .calm = memory_calm, .proof = memory_proof,
-	.end = memory_end,
+	.guests = 2, .begin = memory_begin, .enter = memory_in, .leave = memory_out, .step = memory_step,
+	.calm = memory_calm, .proof = memory_proof, .end = memory_end,
 };
 
 /* ---- CPU 1. The machine may be shared: it is away for a moment only, and a guard sees that it comes back. */
-
-static pid_t guard;
 
 #define CPU_FILE "/sys/devices/system/cpu/cpu1/online"
 #define AWAY_MS 150
